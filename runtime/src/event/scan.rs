@@ -1,0 +1,294 @@
+//! Finds the envelope of a persisted line in one pass over its structure.
+//!
+//! The scan follows strings, brackets and the two outer levels of keys; it is what decides whether a line is whole. It does not check
+//! the grammar of what lies deeper, nor that a closing bracket matches the kind of its opening one: that is the job of `hydrant log verify`.
+//! Every torn or glued line fails it nevertheless: cutting an object short leaves a string or a bracket open, and gluing another object
+//! behind the cut never closes it.
+
+use std::ops::Range;
+
+use super::time::Time;
+
+/// Why a line is not a state event.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EnvelopeError {
+    /// The object, or a string in it, does not end where the line ends, or something else stands where it should not.
+    #[error("not one whole JSON object (byte {at} of the line)")]
+    Structure {
+        /// Offset into the line, in bytes from 0.
+        at: usize,
+    },
+    /// Neither `stateChanged.tag` nor, in a bare line, `tag` is there.
+    #[error("no StateChanged tag")]
+    NoTag,
+    /// There is a `stateChanged` but no `eventId`, or a bare StateChanged where an id is required.
+    #[error("no eventId")]
+    NoEventId,
+    /// `eventId` is not a whole number from 0 to 2^64 - 1.
+    #[error("eventId is not a whole number from 0 to 2^64 - 1")]
+    EventId,
+    /// `time` is not an ISO 8601 time in UTC.
+    #[error("time is not ISO 8601 in UTC")]
+    Time,
+}
+
+/// What the outer levels of a line say.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Envelope {
+    /// `eventId`; none in a bare StateChanged.
+    pub(crate) id: Option<u64>,
+    /// Where the tag stands in the line.
+    pub(crate) tag: Range<usize>,
+    /// `time`, if there is one.
+    pub(crate) time: Option<Time>,
+}
+
+/// Reads the envelope of a whole line, wrapped or bare.
+pub(crate) fn scan(line: &str) -> Result<Envelope, EnvelopeError> {
+    let mut cursor = Cursor { bytes: line.as_bytes(), at: 0 };
+    let (mut id, mut wrapped_tag, mut bare_tag, mut time, mut wrapped) = (None, None, None, None, false);
+    cursor.members(|cursor, key| {
+        match key {
+            b"eventId" => {
+                let digits = cursor.scalar()?;
+                id = Some(text(line, digits).parse().map_err(|_| EnvelopeError::EventId)?);
+            }
+            b"stateChanged" => {
+                wrapped = true;
+                wrapped_tag = cursor.tag_of_object()?;
+            }
+            b"tag" if cursor.peek() == Some(b'"') => bare_tag = Some(cursor.string()?),
+            b"time" if cursor.peek() == Some(b'"') => time = Some(cursor.string()?),
+            _ => cursor.value()?,
+        }
+        Ok(())
+    })?;
+    cursor.end()?;
+    let tag = if wrapped { wrapped_tag } else { bare_tag };
+    let tag = tag.filter(|tag| !tag.is_empty()).ok_or(EnvelopeError::NoTag)?;
+    if wrapped && id.is_none() {
+        return Err(EnvelopeError::NoEventId);
+    }
+    // A bare StateChanged may have fields of these names that mean something else.
+    let (id, time) = if wrapped { (id, time) } else { (None, None) };
+    let time = time.map(|at| Time::parse(text(line, at)).ok_or(EnvelopeError::Time)).transpose()?;
+    Ok(Envelope { id, tag, time })
+}
+
+fn text(line: &str, at: Range<usize>) -> &str {
+    line.get(at).unwrap_or_default()
+}
+
+/// A place in the bytes of a line. Everything it steps over is valid UTF-8, and it stops at ASCII bytes only.
+struct Cursor<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl Cursor<'_> {
+    fn fault(&self) -> EnvelopeError {
+        EnvelopeError::Structure { at: self.at.min(self.bytes.len()) }
+    }
+
+    /// The next byte that is not white space.
+    fn peek(&mut self) -> Option<u8> {
+        while let Some(&byte) = self.bytes.get(self.at) {
+            if !matches!(byte, b' ' | b'\t' | b'\r' | b'\n') {
+                return Some(byte);
+            }
+            self.at += 1;
+        }
+        None
+    }
+
+    fn expect(&mut self, wanted: u8) -> Result<(), EnvelopeError> {
+        if self.peek() != Some(wanted) {
+            return Err(self.fault());
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), EnvelopeError> {
+        if self.peek().is_some() { Err(self.fault()) } else { Ok(()) }
+    }
+
+    /// Walks the members of the object that begins here; `member` must step over the value.
+    fn members(
+        &mut self,
+        mut member: impl FnMut(&mut Self, &[u8]) -> Result<(), EnvelopeError>,
+    ) -> Result<(), EnvelopeError> {
+        self.expect(b'{')?;
+        if self.peek() == Some(b'}') {
+            self.at += 1;
+            return Ok(());
+        }
+        let bytes = self.bytes;
+        loop {
+            let key = self.string()?;
+            self.expect(b':')?;
+            member(self, bytes.get(key).unwrap_or_default())?;
+            match self.peek() {
+                Some(b',') => self.at += 1,
+                Some(b'}') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                _ => return Err(self.fault()),
+            }
+        }
+    }
+
+    /// Steps over the object that begins here and finds its `tag`.
+    fn tag_of_object(&mut self) -> Result<Option<Range<usize>>, EnvelopeError> {
+        let mut tag = None;
+        self.members(|cursor, key| {
+            if key == b"tag" && cursor.peek() == Some(b'"') {
+                tag = Some(cursor.string()?);
+                return Ok(());
+            }
+            cursor.value()
+        })?;
+        Ok(tag)
+    }
+
+    /// Steps over any value.
+    fn value(&mut self) -> Result<(), EnvelopeError> {
+        match self.peek() {
+            Some(b'"') => self.string().map(drop),
+            Some(b'{' | b'[') => self.nested(),
+            _ => self.scalar().map(drop),
+        }
+    }
+
+    /// Steps over an object or array by counting brackets outside strings.
+    fn nested(&mut self) -> Result<(), EnvelopeError> {
+        let mut depth = 0_usize;
+        loop {
+            match self.bytes.get(self.at) {
+                Some(b'"') => {
+                    self.string()?;
+                    continue;
+                }
+                Some(b'{' | b'[') => depth += 1,
+                Some(b'}' | b']') if depth == 1 => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                Some(b'}' | b']') => depth -= 1,
+                Some(byte) if is_between_strings(*byte) => {}
+                _ => return Err(self.fault()),
+            }
+            self.at += 1;
+        }
+    }
+
+    /// Steps over a number, `true`, `false` or `null`.
+    fn scalar(&mut self) -> Result<Range<usize>, EnvelopeError> {
+        self.peek();
+        let start = self.at;
+        while self.bytes.get(self.at).is_some_and(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(byte)) {
+            self.at += 1;
+        }
+        if self.at == start { Err(self.fault()) } else { Ok(start..self.at) }
+    }
+
+    /// Steps over a string and gives what lies between its quotes, escapes as they stand.
+    fn string(&mut self) -> Result<Range<usize>, EnvelopeError> {
+        self.expect(b'"')?;
+        let start = self.at;
+        loop {
+            let rest = self.bytes.get(self.at..).unwrap_or_default();
+            self.at += quote_or_backslash(rest).ok_or(EnvelopeError::Structure { at: self.bytes.len() })?;
+            if self.bytes.get(self.at) == Some(&b'"') {
+                self.at += 1;
+                return Ok(start..self.at - 1);
+            }
+            self.at += 2;
+        }
+    }
+}
+
+/// What may stand between strings and brackets inside a value: separators, numbers, `true`, `false`, `null`, white space.
+fn is_between_strings(byte: u8) -> bool {
+    matches!(byte, b',' | b':' | b'0'..=b'9' | b'-' | b'+' | b'.' | b' ' | b'\t' | b'\r')
+        || matches!(byte, b'e' | b'E' | b't' | b'r' | b'u' | b'f' | b'a' | b'l' | b's' | b'n')
+}
+
+/// Bytes that are looked at one by one before the vector search is started: most keys are shorter, and starting it costs more.
+const SHORT_STRING: usize = 16;
+
+fn quote_or_backslash(bytes: &[u8]) -> Option<usize> {
+    let short = bytes.get(..SHORT_STRING).unwrap_or(bytes);
+    if let Some(found) = short.iter().position(|byte| matches!(byte, b'"' | b'\\')) {
+        return Some(found);
+    }
+    memchr::memchr2(b'"', b'\\', bytes.get(short.len()..)?).map(|found| found + short.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tag_of(line: &str) -> Result<(Option<u64>, &str), EnvelopeError> {
+        scan(line).map(|envelope| (envelope.id, text(line, envelope.tag)))
+    }
+
+    const WHOLE: &str = r#"{"eventId":12,"stateChanged":{"headId":"a\"{","snapshot":{"tag":"Inner","n":[1,{"x":null}]},"tag":"SnapshotConfirmed","utxo":{}},"time":"2025-01-02T03:04:05.5Z"}"#;
+
+    #[test]
+    fn finds_id_tag_and_time_at_their_level_only() {
+        let envelope = scan(WHOLE).unwrap();
+        assert_eq!(tag_of(WHOLE), Ok((Some(12), "SnapshotConfirmed")));
+        assert_eq!(envelope.time, Time::parse("2025-01-02T03:04:05.5Z"));
+    }
+
+    #[test]
+    fn keys_may_come_in_any_order_with_white_space() {
+        let line = " {\t\"time\" : \"2025-01-02T03:04:05Z\" , \"extra\":{\"tag\":\"No\"}, \"stateChanged\" : { \"tag\" : \"X\" } , \"eventId\" : 3 } \r";
+        assert_eq!(tag_of(line), Ok((Some(3), "X")));
+    }
+
+    #[test]
+    fn a_bare_state_changed_has_no_id() {
+        assert_eq!(tag_of(r#"{"chainState":{"slot":1},"tag":"HeadAborted"}"#), Ok((None, "HeadAborted")));
+    }
+
+    #[test]
+    fn every_line_cut_short_fails() {
+        for end in (0..WHOLE.len()).filter(|end| WHOLE.is_char_boundary(*end)) {
+            assert!(matches!(scan(&WHOLE[..end]), Err(EnvelopeError::Structure { .. })), "cut at {end}");
+        }
+    }
+
+    #[test]
+    fn every_line_glued_behind_a_cut_one_fails() {
+        for end in 1..=WHOLE.len() {
+            let glued = format!("{}{WHOLE}", &WHOLE[..end]);
+            assert!(scan(&glued).is_err(), "glued at {end}");
+        }
+    }
+
+    #[test]
+    fn names_what_is_missing() {
+        for (line, error) in [
+            (r#"{"eventId":1,"stateChanged":{"x":1}}"#, EnvelopeError::NoTag),
+            (r#"{"eventId":1,"stateChanged":{"tag":""}}"#, EnvelopeError::NoTag),
+            (r#"{"x":1}"#, EnvelopeError::NoTag),
+            (r#"{"stateChanged":{"tag":"X"}}"#, EnvelopeError::NoEventId),
+            (r#"{"eventId":-1,"stateChanged":{"tag":"X"}}"#, EnvelopeError::EventId),
+            (r#"{"eventId":1.5,"stateChanged":{"tag":"X"}}"#, EnvelopeError::EventId),
+            (r#"{"eventId":18446744073709551616,"stateChanged":{"tag":"X"}}"#, EnvelopeError::EventId),
+            (r#"{"eventId":1,"stateChanged":{"tag":"X"},"time":"yesterday"}"#, EnvelopeError::Time),
+        ] {
+            assert_eq!(scan(line), Err(error), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_largest_id_is_read() {
+        let line = r#"{"eventId":18446744073709551615,"stateChanged":{"tag":"X"}}"#;
+        assert_eq!(tag_of(line), Ok((Some(u64::MAX), "X")));
+    }
+}

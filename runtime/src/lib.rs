@@ -1,0 +1,4 @@
+//! Hydrant.
+pub mod event;
+pub mod store;
+pub mod stream;

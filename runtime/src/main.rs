@@ -1,0 +1,2 @@
+//! Hydrant.
+fn main() {}

@@ -1,0 +1,114 @@
+//! The files that make up one log: `state` and its rotated predecessors `state-<id>`.
+
+use std::ffi::OsStr;
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Identifies a file whatever its name is now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    /// The identity of the file that the metadata are of.
+    pub fn of(metadata: &Metadata) -> Self {
+        Self { device: metadata.dev(), inode: metadata.ino() }
+    }
+}
+
+/// A log by the path of its live file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogFiles {
+    live: PathBuf,
+}
+
+impl LogFiles {
+    /// The log whose live file is at this path.
+    pub fn new(live: impl Into<PathBuf>) -> Self {
+        Self { live: live.into() }
+    }
+
+    /// Where the node appends.
+    pub fn live(&self) -> &Path {
+        &self.live
+    }
+
+    /// The rotated files with the id in their names, in ascending order. hydra-node names them `state-<id>`, `<id>` being the
+    /// last event id in the file (from 0.22.4).
+    ///
+    /// # Errors
+    ///
+    /// If the folder cannot be read.
+    pub fn rotated(&self) -> io::Result<Vec<(u64, PathBuf)>> {
+        let mut rotated = Vec::new();
+        for entry in fs::read_dir(self.folder())? {
+            let entry = entry?;
+            if let Some(id) = self.rotated_id(&entry.file_name()) {
+                rotated.push((id, entry.path()));
+            }
+        }
+        rotated.sort();
+        Ok(rotated)
+    }
+
+    /// The folder that holds the log.
+    pub fn folder(&self) -> &Path {
+        match self.live.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        }
+    }
+
+    /// The id in a name if it is that of a rotated file of this log.
+    pub fn rotated_id(&self, name: &OsStr) -> Option<u64> {
+        let id = name.to_str()?.strip_prefix(self.live.file_name()?.to_str()?)?.strip_prefix('-')?;
+        id.bytes().all(|byte| byte.is_ascii_digit()).then(|| id.parse().ok())?
+    }
+
+    /// Under which rotated name a file is now found.
+    pub(super) fn rotated_name_of(&self, file: FileId) -> io::Result<Option<u64>> {
+        for (id, path) in self.rotated()? {
+            if id_at(&path)? == Some(file) {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What is read after the rotated file of this id: the next rotated one, else the live file.
+    pub(super) fn successor_of(&self, id: u64) -> io::Result<PathBuf> {
+        let next = self.rotated()?.into_iter().find(|(other, _)| *other > id);
+        Ok(next.map_or_else(|| self.live.clone(), |(_, path)| path))
+    }
+}
+
+/// The identity of the file at a path; none if there is none.
+pub(super) fn id_at(path: &Path) -> io::Result<Option<FileId>> {
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(Some(FileId::of(&metadata))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rotated_files_are_ordered_by_number_not_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["state", "state-1000", "state-99", "state-99.torn", "state-x", "state-", "other-3", "state-5"] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        let log = LogFiles::new(folder.path().join("state"));
+        let ids: Vec<u64> = log.rotated().unwrap().into_iter().map(|(id, _)| id).collect();
+        assert_eq!(ids, [5, 99, 1000]);
+        assert_eq!(log.successor_of(99).unwrap(), folder.path().join("state-1000"));
+        assert_eq!(log.successor_of(1000).unwrap(), folder.path().join("state"));
+    }
+}

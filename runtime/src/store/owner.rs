@@ -1,0 +1,106 @@
+//! Opens a log for writing, as the only one who does.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::appender::LogAppender;
+use super::log_file::DiskFile;
+use super::reader::{LogReader, ReadError, ReadOptions};
+use super::repair::{RepairError, mend};
+
+/// Why a log could not be opened for writing.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OwnError {
+    /// The folder is a hydra-node's persistence directory.
+    #[error(
+        "{folder} holds {found}, so a hydra-node owns the logs in it; write to a folder of your own",
+        folder = .folder.display()
+    )]
+    NodeFolder {
+        /// The folder.
+        folder: PathBuf,
+        /// What gave it away.
+        found: &'static str,
+    },
+    /// Another process has it open for writing.
+    #[error("{path} is open for writing in another process", path = .path.display())]
+    Locked {
+        /// The log.
+        path: PathBuf,
+    },
+    /// The file could not be created or opened.
+    #[error("cannot open {path} for writing", path = .path.display())]
+    Io {
+        /// The log.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// What is in it already cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// Its torn tail could not be cut.
+    #[error(transparent)]
+    Repair(#[from] RepairError),
+}
+
+/// What a folder holds when a hydra-node keeps its state there.
+const NODE_FILES: [&str; 3] = ["hydra.db", "etcd", "acks"];
+
+/// Refuses a folder that belongs to a hydra-node.
+pub(super) fn refuse_node_folder(path: &Path) -> Result<(), OwnError> {
+    let folder = super::files::LogFiles::new(path).folder().to_owned();
+    match NODE_FILES.into_iter().find(|name| folder.join(name).exists()) {
+        Some(found) => Err(OwnError::NodeFolder { folder, found }),
+        None => Ok(()),
+    }
+}
+
+/// Opens and locks the file, creating it if it is missing.
+pub(super) fn lock(path: &Path) -> Result<File, OwnError> {
+    let fail = |source| OwnError::Io { path: path.to_owned(), source };
+    let is_new = !path.exists();
+    let file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(fail)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(OwnError::Locked { path: path.to_owned() }),
+        Err(TryLockError::Error(source)) => return Err(fail(source)),
+    }
+    if is_new {
+        sync_folder(path).map_err(fail)?;
+    }
+    Ok(file)
+}
+
+/// Makes the names in the folder of `path` durable.
+pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
+    fs::File::open(super::files::LogFiles::new(path).folder())?.sync_all()
+}
+
+/// Opens a log for writing: creates it if it is missing, takes an OS lock on it, reads it through, cuts a torn tail into a side
+/// file. The lock is held as long as the appender lives.
+///
+/// # Errors
+///
+/// [`OwnError`]. A folder in which a hydra-node keeps its state is always refused.
+pub fn own(path: &Path) -> Result<LogAppender<DiskFile>, OwnError> {
+    refuse_node_folder(path)?;
+    let file = lock(path)?;
+    let mut reader = LogReader::open(path, ReadOptions::default())?;
+    loop {
+        let page = reader.read_page()?;
+        for finding in &page.findings {
+            if let Some(repair) = mend(&file, path, finding)? {
+                tracing::warn!(log = %path.display(), "{repair}");
+            }
+        }
+        if !page.history {
+            break;
+        }
+    }
+    let io = |source| OwnError::Io { path: path.to_owned(), source };
+    LogAppender::new(DiskFile::new(file), reader.last()).map_err(io)
+}

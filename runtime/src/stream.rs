@@ -1,0 +1,133 @@
+//! Which log an event belongs to, and how a rewritten log is told from the one that was read before.
+
+use std::collections::VecDeque;
+use std::fmt;
+
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::event::{Position, StateEvent};
+
+/// The name and version of a stream's json.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamFormat {
+    /// Such as `hydra.state-event`.
+    pub name: String,
+    /// Counts up from 1.
+    pub version: u32,
+}
+
+impl StreamFormat {
+    /// `hydra.state-event/1`: StateEvent as hydra-node persists it in JSON.
+    pub fn state_event() -> Self {
+        Self { name: "hydra.state-event".to_owned(), version: 1 }
+    }
+}
+
+impl fmt::Display for StreamFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.name, self.version)
+    }
+}
+
+/// Identifies one node's log. Together with a position this is the idempotency key of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stream {
+    /// Given with `stream=`, or minted at first contact and kept in the data directory.
+    pub name: String,
+    /// How many times the source was found to have rewritten its history.
+    pub epoch: u64,
+    /// The format of the events' json.
+    pub format: StreamFormat,
+}
+
+/// A digest of an event's json. It tells a rewritten event from the one read before; it is no protection against someone who
+/// may write the log.
+// XXH3 because every event is hashed on its way and it reads faster than memory delivers; nobody gains by a collision here.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct EventHash(u128);
+
+impl EventHash {
+    /// Digests a text.
+    pub fn of(json: &str) -> Self {
+        Self(xxh3_128(json.as_bytes()))
+    }
+}
+
+impl fmt::Display for EventHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for EventHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EventHash({self})")
+    }
+}
+
+/// How many of the last events are remembered by position and hash.
+///
+/// Enough to recognise what a node writes twice around a crash or a rotation; 128 KiB at most.
+pub const ANCHORS: usize = 4_096;
+
+/// The last positions of a stream with their hashes, in order.
+#[derive(Clone, Debug, Default)]
+pub struct Anchors {
+    entries: VecDeque<(Position, EventHash)>,
+}
+
+impl Anchors {
+    /// Remembers an event, which must come after all others.
+    pub fn push(&mut self, position: Position, hash: EventHash) {
+        debug_assert!(self.entries.back().is_none_or(|(last, _)| *last < position));
+        if self.entries.len() == ANCHORS {
+            self.entries.pop_front();
+        }
+        self.entries.push_back((position, hash));
+    }
+
+    /// The newest.
+    pub fn last(&self) -> Option<(Position, EventHash)> {
+        self.entries.back().copied()
+    }
+
+    /// Whether this very event is among those remembered.
+    pub fn contains(&self, event: &StateEvent) -> bool {
+        self.get(event.position()).is_some_and(|hash| hash == EventHash::of(event.json()))
+    }
+
+    /// The hash at a position, if it is remembered.
+    pub fn get(&self, position: Position) -> Option<EventHash> {
+        let found = self.entries.binary_search_by_key(&position, |(at, _)| *at).ok()?;
+        self.entries.get(found).map(|(_, hash)| *hash)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(id: u64, note: &str) -> StateEvent {
+        StateEvent::wrap_legacy(id, &format!(r#"{{"tag":"X","note":"{note}"}}"#)).unwrap()
+    }
+
+    #[test]
+    fn remembers_the_last_ones_and_no_more() {
+        let mut anchors = Anchors::default();
+        for id in 0..=ANCHORS as u64 {
+            let event = event(id, "a");
+            anchors.push(event.position(), EventHash::of(event.json()));
+        }
+        assert!(!anchors.contains(&event(0, "a")));
+        assert!(anchors.contains(&event(1, "a")));
+        assert!(anchors.contains(&event(ANCHORS as u64, "a")));
+    }
+
+    #[test]
+    fn another_text_at_the_same_position_is_not_contained() {
+        let mut anchors = Anchors::default();
+        anchors.push(Position::event(1), EventHash::of(event(1, "a").json()));
+        assert!(!anchors.contains(&event(1, "b")));
+        assert_eq!(anchors.get(Position::checkpoint(1)), None);
+    }
+}
