@@ -38,7 +38,9 @@ pub(super) fn split(line: &Bytes) -> Option<Vec<Piece>> {
     while end > 0 {
         let bytes = line.get(..end)?;
         let start = match pieces.len() {
-            0 => start_of_last_event(bytes).or_else(|| start_of_bare_event(bytes)),
+            // Inside a wrapped event lies what looks like a bare one, so those are sought only where there is no wrapper at all.
+            0 if memchr::memmem::find(bytes, WRAPPED_START).is_none() => start_of_bare_event(bytes),
+            0 => start_of_last_event(bytes),
             // An object inside a torn bare event can look like one itself, so before the last event only a whole rest counts.
             1..MAX_WHOLE => start_of_last_event(bytes).or_else(|| is_whole_event(bytes).then_some(0)),
             _ => None,
