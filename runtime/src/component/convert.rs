@@ -1,0 +1,152 @@
+//! Between our own types and the generated ones of the contract.
+
+use std::time::Duration;
+
+use super::bindings::{batch, event_sink, lifecycle, types};
+use crate::event::{Kind, Position, StateEvent};
+use crate::sink::{Ack, CloseReason, Delivery, OpenInfo, Opened, SinkError};
+
+/// An event as the guest sees it. Nothing is copied: the text is lowered straight from the page it was read into.
+pub(super) fn event(event: &StateEvent, delivery: Delivery) -> event_sink::StateEvent<'_> {
+    event_sink::StateEvent {
+        id: event.id(),
+        kind: kind(event.position().kind),
+        time: event.time().map(|time| types::Datetime { seconds: time.seconds, nanoseconds: time.nanoseconds }),
+        tag: event.tag(),
+        json: event.json(),
+        delivery: flags(delivery),
+    }
+}
+
+fn kind(kind: Kind) -> types::Kind {
+    match kind {
+        Kind::Event => types::Kind::Event,
+        Kind::Checkpoint => types::Kind::Checkpoint,
+    }
+}
+
+fn flags(delivery: Delivery) -> types::Delivery {
+    let mut flags = types::Delivery::empty();
+    for (set, flag) in [
+        (delivery.catching_up, types::Delivery::CATCHING_UP),
+        (delivery.redelivered, types::Delivery::REDELIVERED),
+        (delivery.unparked, types::Delivery::UNPARKED),
+    ] {
+        if set {
+            flags |= flag;
+        }
+    }
+    flags
+}
+
+pub(super) fn ack(ack: event_sink::Ack) -> Ack {
+    match ack {
+        event_sink::Ack::Durable => Ack::Durable,
+        event_sink::Ack::Accepted => Ack::Accepted,
+    }
+}
+
+pub(super) fn error(error: types::SinkError) -> SinkError {
+    match error {
+        types::SinkError::Retry(retry) => SinkError::Retry {
+            after: retry.after_ms.map(|millis| Duration::from_millis(millis.into())),
+            message: retry.message,
+        },
+        types::SinkError::Rejected(message) => SinkError::Rejected { message },
+        types::SinkError::Fatal(message) => SinkError::Fatal { message },
+    }
+}
+
+pub(super) fn open_info<'a>(info: &'a OpenInfo, config: &'a [(&'a str, &'a str)]) -> lifecycle::OpenInfo<'a> {
+    lifecycle::OpenInfo {
+        stream: &info.stream.name,
+        epoch: info.stream.epoch,
+        format: types::FormatParam { name: &info.stream.format.name, version: info.stream.format.version },
+        head_id: None,
+        network: None,
+        node_version: None,
+        config,
+        resume: info.resume.map(|position| types::Position { id: position.id, kind: kind(position.kind) }),
+    }
+}
+
+pub(super) fn opened(opened: lifecycle::Opened) -> Opened {
+    match opened {
+        lifecycle::Opened::Cursor => Opened::Cursor,
+        lifecycle::Opened::After(types::Position { id, kind: types::Kind::Event }) => Opened::After(Position::event(id)),
+        lifecycle::Opened::After(types::Position { id, kind: types::Kind::Checkpoint }) => {
+            Opened::After(Position::checkpoint(id))
+        }
+        lifecycle::Opened::Beginning => Opened::Beginning,
+    }
+}
+
+pub(super) fn reason(reason: CloseReason) -> lifecycle::CloseReason {
+    match reason {
+        CloseReason::Stop => lifecycle::CloseReason::Stop,
+        CloseReason::Failure => lifecycle::CloseReason::Failure,
+    }
+}
+
+/// Events as columns, built once and lowered by plain copies.
+#[derive(Debug, Default)]
+pub(super) struct Columns<'a> {
+    ids: Vec<u64>,
+    kinds: Vec<u8>,
+    seconds: Vec<i64>,
+    nanoseconds: Vec<u32>,
+    deliveries: Vec<u8>,
+    tags: Vec<&'a str>,
+    tag: Vec<u16>,
+    ends: Vec<u32>,
+    json: String,
+}
+
+/// What stands in `nanoseconds` for an event without a time.
+const NO_TIME: u32 = u32::MAX;
+
+impl<'a> Columns<'a> {
+    /// Puts events side by side; none if they do not fit: more than 65,536 tags, or 4 GiB of json.
+    pub(super) fn of(events: &'a [StateEvent], delivery: Delivery) -> Option<Self> {
+        let mut columns = Self::default();
+        let flags = u8::from(delivery.catching_up)
+            | u8::from(delivery.redelivered) << 1
+            | u8::from(delivery.unparked) << 2;
+        columns.json.reserve(events.iter().map(|event| event.json().len()).sum());
+        for event in events {
+            columns.ids.push(event.id());
+            columns.kinds.push(u8::from(event.position().kind == Kind::Checkpoint));
+            columns.seconds.push(event.time().map_or(0, |time| time.seconds));
+            columns.nanoseconds.push(event.time().map_or(NO_TIME, |time| time.nanoseconds));
+            columns.deliveries.push(flags);
+            let tag = columns.tag_index(event.tag())?;
+            columns.tag.push(tag);
+            columns.json.push_str(event.json());
+            columns.ends.push(u32::try_from(columns.json.len()).ok()?);
+        }
+        Some(columns)
+    }
+
+    fn tag_index(&mut self, tag: &'a str) -> Option<u16> {
+        // A batch has a handful of distinct tags, and neighbours often share one.
+        if let Some(found) = self.tags.iter().rposition(|known| *known == tag) {
+            return u16::try_from(found).ok();
+        }
+        self.tags.push(tag);
+        u16::try_from(self.tags.len() - 1).ok()
+    }
+
+    pub(super) fn batch(&self) -> batch::EventBatch<'_> {
+        batch::EventBatch {
+            ids: &self.ids,
+            kinds: &self.kinds,
+            seconds: &self.seconds,
+            nanoseconds: &self.nanoseconds,
+            deliveries: &self.deliveries,
+            tags: &self.tags,
+            tag: &self.tag,
+            ends: &self.ends,
+            json: &self.json,
+        }
+    }
+}

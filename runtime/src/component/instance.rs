@@ -1,0 +1,224 @@
+//! One running instance: a store with its limits armed, and the guest's functions.
+
+use std::time::Duration;
+
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
+use wasmtime::Store;
+use wasmtime::component::Instance;
+
+use super::bindings::{batch, event_sink, flush, lifecycle};
+use super::engine::EPOCH_MS;
+use super::failure::{FailureKind, GuestFailure, InForce, frames};
+use super::host::{GuestLog, HostState};
+use super::interface::Interface;
+use super::limits::Limits;
+use super::load::SinkComponent;
+
+/// Fuel after which a guest lets others run and its wall-clock limit is looked at: some 10 to 50 microseconds of work, so the yields
+/// themselves cost little.
+const YIELD_INTERVAL: u64 = 50_000;
+
+/// Time by which the epoch backs up a wall-clock limit: it fires only where the limit itself could not.
+const EPOCH_GRACE: u64 = 20;
+
+/// Which fuel and time a call gets.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Budget {
+    fuel: (&'static str, u64),
+    time: (&'static str, u64),
+}
+
+impl Budget {
+    pub(super) fn open(limits: &Limits) -> Self {
+        Self { fuel: ("open-fuel", limits.open_fuel), time: ("open-timeout", limits.open_timeout) }
+    }
+
+    pub(super) fn put(limits: &Limits, bytes: usize) -> Self {
+        Self { fuel: ("fuel", limits.fuel_for(bytes)), time: ("timeout", limits.timeout) }
+    }
+
+    /// A batch gets the sum of what its events would get.
+    pub(super) fn batch(limits: &Limits, events: usize, bytes: usize) -> Self {
+        let fuel = limits.fuel_per_byte.saturating_mul(bytes as u64);
+        let fuel = fuel.saturating_add(limits.fuel.saturating_mul(events as u64));
+        Self { fuel: ("fuel", fuel), time: ("timeout", limits.timeout.saturating_mul(events as u64)) }
+    }
+
+    pub(super) fn flush(limits: &Limits) -> Self {
+        Self { fuel: ("flush-fuel", limits.flush_fuel), time: ("flush-timeout", limits.flush_timeout) }
+    }
+
+    fn time(&self) -> Duration {
+        Duration::from_millis(self.time.1)
+    }
+}
+
+/// A component's instance. After any failure it must be dropped: wasmtime would let the next call run on half-finished state.
+pub(super) struct GuestInstance {
+    store: Store<HostState>,
+    sink: event_sink::Guest,
+    lifecycle: Option<lifecycle::Guest>,
+    flush: Option<flush::Guest>,
+    batch: Option<batch::Guest>,
+    limits: Limits,
+}
+
+impl std::fmt::Debug for GuestInstance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GuestInstance").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+/// A store in which every limit is in force.
+fn store(component: &SinkComponent, limits: &Limits, log: &GuestLog) -> wasmtime::Result<Store<HostState>> {
+    let mut store = Store::new(component.engine.engine(), HostState::new(limits, log));
+    store.limiter(|state| &mut state.limiter);
+    store.set_hostcall_fuel(usize::try_from(limits.hostcall_bytes).unwrap_or(usize::MAX));
+    store.epoch_deadline_trap();
+    store.fuel_async_yield_interval(Some(YIELD_INTERVAL))?;
+    Ok(store)
+}
+
+impl GuestInstance {
+    /// Instantiates a component.
+    pub(super) async fn start(
+        component: &SinkComponent,
+        limits: &Limits,
+        log: &GuestLog,
+    ) -> Result<Self, GuestFailure> {
+        let budget = Budget::open(limits);
+        let mut store = store(component, limits, log).map_err(|error| GuestFailure {
+            kind: FailureKind::Trap { message: error.to_string() },
+            frames: Vec::new(),
+            fuel_used: 0,
+            memory: 0,
+        })?;
+        arm(&mut store, &budget);
+        let outcome = timeout(budget.time(), component.pre.instantiate_async(&mut store)).await;
+        let instance = settle(&mut store, limits, &budget, outcome)?;
+        let loaded = load(component, &mut store, &instance);
+        let (sink, lifecycle, flush, batch) = settle(&mut store, limits, &budget, Ok(loaded))?;
+        Ok(Self { store, sink, lifecycle, flush, batch, limits: limits.clone() })
+    }
+
+    /// Calls `put-event`.
+    pub(super) async fn put_event(
+        &mut self,
+        event: event_sink::StateEvent<'_>,
+    ) -> Result<Result<event_sink::Ack, event_sink::SinkError>, GuestFailure> {
+        let budget = Budget::put(&self.limits, event.json.len());
+        arm(&mut self.store, &budget);
+        let outcome = timeout(budget.time(), self.sink.call_put_event(&mut self.store, event)).await;
+        settle(&mut self.store, &self.limits, &budget, outcome)
+    }
+
+    /// Calls `put-events`, if the guest has it.
+    pub(super) async fn put_events(
+        &mut self,
+        batch: batch::EventBatch<'_>,
+    ) -> Result<Option<Result<batch::Progress, batch::BatchError>>, GuestFailure> {
+        let Some(guest) = &self.batch else { return Ok(None) };
+        let budget = Budget::batch(&self.limits, batch.ids.len(), batch.json.len());
+        arm(&mut self.store, &budget);
+        let outcome = timeout(budget.time(), guest.call_put_events(&mut self.store, batch)).await;
+        settle(&mut self.store, &self.limits, &budget, outcome).map(Some)
+    }
+
+    /// Calls `describe`, if the guest has it.
+    pub(super) async fn describe(&mut self) -> Result<Option<lifecycle::Manifest>, GuestFailure> {
+        let Some(guest) = &self.lifecycle else { return Ok(None) };
+        let budget = Budget::open(&self.limits);
+        arm(&mut self.store, &budget);
+        let outcome = timeout(budget.time(), guest.call_describe(&mut self.store)).await;
+        settle(&mut self.store, &self.limits, &budget, outcome).map(Some)
+    }
+
+    /// Calls `open`, if the guest has it.
+    pub(super) async fn open(
+        &mut self,
+        info: lifecycle::OpenInfo<'_>,
+    ) -> Result<Option<Result<lifecycle::Opened, lifecycle::SinkError>>, GuestFailure> {
+        let Some(guest) = &self.lifecycle else { return Ok(None) };
+        let budget = Budget::open(&self.limits);
+        arm(&mut self.store, &budget);
+        let outcome = timeout(budget.time(), guest.call_open(&mut self.store, info)).await;
+        settle(&mut self.store, &self.limits, &budget, outcome).map(Some)
+    }
+
+    /// Calls `flush`, if the guest has it.
+    pub(super) async fn flush(&mut self) -> Result<Option<Result<(), flush::SinkError>>, GuestFailure> {
+        let Some(guest) = &self.flush else { return Ok(None) };
+        let budget = Budget::flush(&self.limits);
+        arm(&mut self.store, &budget);
+        let outcome = timeout(budget.time(), guest.call_flush(&mut self.store)).await;
+        settle(&mut self.store, &self.limits, &budget, outcome).map(Some)
+    }
+
+    /// Calls `close`, if the guest has it.
+    pub(super) async fn close(&mut self, reason: lifecycle::CloseReason) -> Result<(), GuestFailure> {
+        let Some(guest) = &self.lifecycle else { return Ok(()) };
+        let budget = Budget::flush(&self.limits);
+        arm(&mut self.store, &budget);
+        let outcome = timeout(budget.time(), guest.call_close(&mut self.store, reason)).await;
+        settle(&mut self.store, &self.limits, &budget, outcome)
+    }
+}
+
+type Functions = (event_sink::Guest, Option<lifecycle::Guest>, Option<flush::Guest>, Option<batch::Guest>);
+
+fn load(
+    component: &SinkComponent,
+    store: &mut Store<HostState>,
+    instance: &Instance,
+) -> wasmtime::Result<Functions> {
+    fn optional<I: Interface>(
+        indices: Option<&I::Indices>,
+        store: &mut Store<HostState>,
+        instance: &Instance,
+    ) -> wasmtime::Result<Option<I>> {
+        indices.map(|indices| I::load(indices, store, instance)).transpose()
+    }
+    Ok((
+        Interface::load(&component.sink, store, instance)?,
+        optional(component.lifecycle.as_ref(), store, instance)?,
+        optional(component.flush.as_ref(), store, instance)?,
+        optional(component.batch.as_ref(), store, instance)?,
+    ))
+}
+
+/// Gives a store the budget of its next call.
+fn arm(store: &mut Store<HostState>, budget: &Budget) {
+    // Fails only if the engine does not count fuel, and ours does.
+    let _ = store.set_fuel(budget.fuel.1);
+    store.set_epoch_deadline(budget.time.1 / EPOCH_MS + EPOCH_GRACE);
+}
+
+/// Tells a call that ended badly what ended it. The store must not be used after an error.
+fn settle<T>(
+    store: &mut Store<HostState>,
+    limits: &Limits,
+    budget: &Budget,
+    outcome: Result<wasmtime::Result<T>, Elapsed>,
+) -> Result<T, GuestFailure> {
+    let error = match outcome {
+        Ok(Ok(value)) => return Ok(value),
+        Ok(Err(error)) => Some(error),
+        Err(Elapsed { .. }) => None,
+    };
+    let limiter = &store.data().limiter;
+    let in_force = InForce {
+        fuel: budget.fuel,
+        time: (budget.time.0, budget.time()),
+        hostcall_bytes: limits.hostcall_bytes,
+        stack: limits.stack,
+        handles: limits.handles,
+        refused: limiter.refused(),
+    };
+    Err(GuestFailure {
+        kind: error.as_ref().map_or_else(|| in_force.timed_out(), |error| in_force.explain(error)),
+        frames: error.as_ref().map(frames).unwrap_or_default(),
+        memory: limiter.memory(),
+        fuel_used: budget.fuel.1.saturating_sub(store.get_fuel().unwrap_or(0)),
+    })
+}

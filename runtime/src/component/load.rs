@@ -1,0 +1,165 @@
+//! From a file to a component that is compiled, linked and checked, ready to be instantiated.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use wasmtime::Engine;
+use wasmtime::component::{Component, InstancePre, Linker};
+
+use super::bindings::{batch, event_sink, flush, lifecycle};
+use super::cache::{CompileCache, ComponentDigest};
+use super::engine::SinkEngine;
+use super::host::{HostState, add_to_linker};
+use super::interface::{Exported, Interface, imports_of, is_of_contract};
+
+/// The largest component taken, in bytes: a Python sink with its interpreter has under 20 MiB, and compiling costs seconds for each
+/// ten.
+pub const MAX_COMPONENT: u64 = 64 * 1024 * 1024;
+
+/// Why a component cannot be a sink here.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// The file cannot be read.
+    #[error("cannot read the component {path}", path = .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// The file is larger than is taken.
+    #[error("the component {path} is larger than {MAX_COMPONENT} bytes", path = .path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A core module, as `wasm32-wasip1` makes them.
+    #[error("this is a core WebAssembly module, not a component; build for WASI 0.2 (in Rust: --target wasm32-wasip2)")]
+    CoreModule,
+    /// Neither a module nor a component, or a broken one.
+    #[error("this is not a valid WebAssembly component")]
+    Compile(#[source] wasmtime::Error),
+    /// It does not export what every sink exports.
+    #[error("this component is not a sink of this contract: expected export {expected}, found {}", list(.exports))]
+    NotASink {
+        /// The interface that was looked for.
+        expected: &'static str,
+        /// What the component exports.
+        exports: Vec<String>,
+    },
+    /// It exports an interface of that name with another function type.
+    #[error("{interface} is not the one of this contract: function {function:?} is missing or has another type")]
+    WrongType {
+        /// The interface.
+        interface: &'static str,
+        /// The function.
+        function: &'static str,
+        /// What differs, if the function is there.
+        #[source]
+        source: Option<wasmtime::Error>,
+    },
+    /// It imports something that the host does not provide.
+    #[error("this component imports what this host does not provide; it imports {}", list(.imports))]
+    Import {
+        /// All that it imports of the contract, or else everything.
+        imports: Vec<String>,
+        /// The first that is missing.
+        #[source]
+        source: wasmtime::Error,
+    },
+    /// Linking failed for another reason.
+    #[error("cannot link the component")]
+    Link(#[source] wasmtime::Error),
+    /// The engine could not be made.
+    #[error("cannot set up the WebAssembly engine")]
+    Engine(#[source] wasmtime::Error),
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+}
+
+/// A component that passed every check that can be made without running it.
+#[derive(Clone)]
+pub struct SinkComponent {
+    pub(super) engine: SinkEngine,
+    pub(super) pre: InstancePre<HostState>,
+    pub(super) sink: <event_sink::Guest as Interface>::Indices,
+    pub(super) lifecycle: Option<<lifecycle::Guest as Interface>::Indices>,
+    pub(super) flush: Option<<flush::Guest as Interface>::Indices>,
+    pub(super) batch: Option<<batch::Guest as Interface>::Indices>,
+    digest: ComponentDigest,
+}
+
+impl std::fmt::Debug for SinkComponent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SinkComponent").field("digest", &self.digest).finish_non_exhaustive()
+    }
+}
+
+impl SinkComponent {
+    /// Reads, compiles (or takes from the cache), links and checks the component in a file.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`]. No guest code has run.
+    pub fn load(engine: &SinkEngine, cache: &CompileCache, path: &Path) -> Result<Self, LoadError> {
+        let wasm = read(path)?;
+        Self::from_bytes(engine, cache, &wasm)
+    }
+
+    /// As [`load`](Self::load), from memory.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`]. No guest code has run.
+    pub fn from_bytes(engine: &SinkEngine, cache: &CompileCache, wasm: &[u8]) -> Result<Self, LoadError> {
+        // The preamble of a core module: magic number, version 1, layer 0.
+        if wasm.starts_with(b"\0asm\x01\0\0\0") {
+            return Err(LoadError::CoreModule);
+        }
+        let digest = ComponentDigest::of(wasm);
+        let component = cache.component(engine.engine(), wasm, &digest)?;
+        let pre = link(engine.engine(), &component)?;
+        let exported = Exported::of(&component, &pre);
+        Ok(Self {
+            engine: engine.clone(),
+            sink: exported.required::<event_sink::Guest>()?,
+            lifecycle: exported.optional::<lifecycle::Guest>()?,
+            flush: exported.optional::<flush::Guest>()?,
+            batch: exported.optional::<batch::Guest>()?,
+            pre,
+            digest,
+        })
+    }
+
+    /// sha256 of the component's bytes.
+    pub fn digest(&self) -> &ComponentDigest {
+        &self.digest
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
+    let fail = |source| LoadError::Read { path: path.to_owned(), source };
+    let mut wasm = Vec::new();
+    File::open(path).map_err(fail)?.take(MAX_COMPONENT + 1).read_to_end(&mut wasm).map_err(fail)?;
+    if wasm.len() as u64 > MAX_COMPONENT {
+        return Err(LoadError::TooLarge { path: path.to_owned() });
+    }
+    Ok(wasm)
+}
+
+fn link(engine: &Engine, component: &Component) -> Result<InstancePre<HostState>, LoadError> {
+    let mut linker = Linker::new(engine);
+    add_to_linker(&mut linker).map_err(LoadError::Link)?;
+    linker.instantiate_pre(component).map_err(|source| {
+        let mut imports = imports_of(component);
+        if imports.iter().any(|name| is_of_contract(name)) {
+            imports.retain(|name| is_of_contract(name));
+        }
+        LoadError::Import { imports, source }
+    })
+}

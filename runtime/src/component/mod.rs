@@ -1,0 +1,26 @@
+//! Hosting components: loading and checking them, their limits, their instances, and what they may import.
+//!
+//! [`SinkComponent`] is a component that passed every check that can be made without running it; [`ComponentSink`] runs it as an
+//! [`EventSink`](crate::sink::EventSink).
+
+mod bindings;
+mod cache;
+mod convert;
+mod engine;
+mod failure;
+mod host;
+mod instance;
+mod interface;
+mod limiter;
+mod limits;
+mod load;
+mod manifest;
+mod sink;
+
+pub use cache::{CompileCache, ComponentDigest};
+pub use engine::SinkEngine;
+pub use failure::{FailureKind, GuestFailure};
+pub use limits::{LIMITS, Limit, LimitError, Limits, Unit};
+pub use load::{LoadError, MAX_COMPONENT, SinkComponent};
+pub use manifest::Manifest;
+pub use sink::{BatchError, BatchProgress, ComponentSink};

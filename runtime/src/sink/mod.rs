@@ -1,0 +1,158 @@
+//! Where events are put: ADR 29's EventSink.
+
+pub mod contract;
+mod file;
+mod stdout;
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::component::GuestFailure;
+use crate::event::{Position, StateEvent};
+use crate::stream::{EventHash, Stream};
+
+pub use file::FileSink;
+pub use stdout::StdoutSink;
+
+/// One of any number of places that events are put to.
+///
+/// Implement it outside this crate to add a native sink; [`contract::check`] puts an implementation through the duties below.
+///
+/// # Duties
+///
+/// * Calls come one at a time: `open` first and once, then puts and flushes in any order, `close` last.
+/// * Events come in the order of the log, but not each only once: at every start of an inline sink all events of the source are put again
+///   (ADR 29). Putting an event a second time leaves the target as if it had been put once.
+/// * [`Ack::Durable`] is about that one event: it survives a crash from now on. [`Ack::Accepted`] events do after the next `flush`
+///   that succeeds, which covers everything accepted before it.
+/// * A `flush` with nothing to do succeeds.
+/// * An error leaves it open whether the event has an effect; the same event may be put again to a new instance.
+/// * `close` releases what the sink holds. It need not be called: a crash leaves it out, so nothing that was acknowledged may
+///   depend on it.
+#[async_trait]
+pub trait EventSink: fmt::Debug + Send {
+    /// The sink in words, for people.
+    fn describe(&self) -> String;
+
+    /// Prepares for puts; says where the sink would like to start.
+    async fn open(&mut self, info: &OpenInfo) -> Result<Opened, SinkError>;
+
+    /// Takes one event (ADR 29's `putEvent`).
+    async fn put_event(&mut self, event: &StateEvent, delivery: Delivery) -> Result<Ack, SinkError>;
+
+    /// Makes everything accepted so far durable.
+    async fn flush(&mut self) -> Result<(), SinkError>;
+
+    /// Ends the sink's work.
+    async fn close(&mut self, reason: CloseReason) -> Result<(), SinkError>;
+
+    /// The last lines that the sink itself wrote to its log, for the report of a failure; a native sink has none.
+    fn log_tail(&self) -> Vec<String>;
+}
+
+/// What a sink learns when it is opened.
+#[derive(Clone, Debug)]
+pub struct OpenInfo {
+    /// Which stream, and in which format.
+    pub stream: Stream,
+    /// The last position known durable; always none on the inline lane.
+    pub resume: Option<Position>,
+}
+
+/// Where a sink would like to start. The inline lane puts everything, whatever the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opened {
+    /// After [`OpenInfo::resume`].
+    Cursor,
+    /// After this position: the target has everything up to it.
+    After(Position),
+    /// At the beginning.
+    Beginning,
+}
+
+/// Circumstances of a put.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Delivery {
+    /// The event was in the source when hydrant started.
+    pub catching_up: bool,
+    /// The event was certainly put to this sink before.
+    pub redelivered: bool,
+    /// The event had been parked.
+    pub unparked: bool,
+}
+
+/// What a sink answers to a put that it took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ack {
+    /// This event survives a crash.
+    Durable,
+    /// It will after a later flush.
+    Accepted,
+}
+
+/// Why a sink is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// Everything asked for was delivered, or the process was asked to stop.
+    Stop,
+    /// This sink or another one failed.
+    Failure,
+}
+
+/// Why a sink did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SinkError {
+    /// The target cannot be reached now.
+    #[error("asks for a retry{}: {message}", after.map_or_else(String::new, |after| format!(" after {after:?}")))]
+    Retry {
+        /// Not before this time has passed.
+        after: Option<Duration>,
+        /// The sink's own words.
+        message: String,
+    },
+    /// This event will never be taken.
+    #[error("rejected: {message}")]
+    Rejected {
+        /// The sink's own words.
+        message: String,
+    },
+    /// The sink cannot go on.
+    #[error("fatal: {message}")]
+    Fatal {
+        /// The sink's own words.
+        message: String,
+    },
+    /// The component trapped or broke a limit.
+    #[error(transparent)]
+    Guest(#[from] GuestFailure),
+    /// The sink did not keep to the contract.
+    #[error("breaks the contract: {message}")]
+    Contract {
+        /// How.
+        message: String,
+    },
+    /// The target holds another event at this position.
+    #[error("position {position} is there already with other bytes: hash {there} there, {put} put")]
+    Conflict {
+        /// The position.
+        position: Position,
+        /// Hash of what is there.
+        there: EventHash,
+        /// Hash of what was put.
+        put: EventHash,
+    },
+    /// A native sink's target failed.
+    #[error(transparent)]
+    Target(Box<dyn Error + Send + Sync>),
+}
+
+impl SinkError {
+    /// Wraps what a native sink's target reported.
+    pub fn target(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Target(error.into())
+    }
+}

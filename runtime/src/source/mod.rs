@@ -1,0 +1,92 @@
+//! Where events come from: ADR 29's EventSource.
+
+pub mod contract;
+mod file;
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::event::StateEvent;
+use crate::store::{Finding, ReadError};
+use crate::stream::StreamFormat;
+
+pub use file::FileSource;
+
+/// The one place that a node's events are read from, first its history, then what is added.
+///
+/// Implement it outside this crate to read from elsewhere; [`contract::check`] puts an implementation through the duties below.
+///
+/// # Duties
+///
+/// * `open` is called once and first. It fixes what is history: every event that is whole in the source at that moment.
+/// * Pages come in the order of the log. Positions rise from event to event and from page to page; a repetition is dropped by
+///   the source.
+/// * All pages of history come before the first that is not, and no page mixes the two. History may be empty.
+/// * An event's json is the persisted text byte for byte; a source never makes it up or changes it.
+/// * A page without events says how long to wait, or that nothing will ever follow. After [`Next::End`] nothing is asked for.
+/// * `get_events` may be dropped before it is ready; the next call then gives what the dropped one would have given.
+/// * What cannot be delivered is an error or a [`Finding`], never silence. After an error nothing is asked for.
+#[async_trait]
+pub trait EventSource: fmt::Debug + Send {
+    /// The source in words, for people.
+    fn describe(&self) -> String;
+
+    /// The format of the events' json.
+    fn format(&self) -> StreamFormat;
+
+    /// Connects and fixes what is history.
+    async fn open(&mut self) -> Result<(), SourceError>;
+
+    /// The next events (ADR 29's `getEvents`).
+    async fn get_events(&mut self) -> Result<Page, SourceError>;
+}
+
+/// Some events of a source, in order.
+#[derive(Debug)]
+pub struct Page {
+    /// The events; may be empty.
+    pub events: Vec<StateEvent>,
+    /// What an operator should know about what was read.
+    pub findings: Vec<Finding>,
+    /// Whether all of this was in the source when it was opened.
+    pub history: bool,
+    /// What to do after this page.
+    pub next: Next,
+    /// How far history has been read, where that is known.
+    pub progress: Option<Progress>,
+}
+
+/// What to do after a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Ask again at once.
+    More,
+    /// Nothing further is there yet; ask again after this time.
+    Wait(Duration),
+    /// Nothing will ever follow.
+    End,
+}
+
+/// How much of the history has been read, in a unit of the source's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// So much.
+    pub done: u64,
+    /// Of so much.
+    pub total: u64,
+}
+
+/// Why a source could not give events.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// A log on files.
+    #[error(transparent)]
+    Log(#[from] ReadError),
+    /// Any other kind of source.
+    #[error("the event source failed")]
+    Other(#[source] Box<dyn Error + Send + Sync>),
+}
