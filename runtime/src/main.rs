@@ -1,2 +1,9 @@
-//! Hydrant.
-fn main() {}
+//! The `hydrant` command.
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

@@ -137,8 +137,14 @@ impl InlineSink {
     /// Flushes if something was accepted and the sink has not failed.
     pub(crate) async fn flush(&mut self) -> Result<(), SinkFailure> {
         let Some(unflushed) = self.unflushed.take().filter(|_| !self.failed) else { return Ok(()) };
-        let flushed = self.sink.flush().await;
-        flushed.map_err(|error| self.failure(Doing::Flush { up_to: unflushed.up_to }, error))
+        let up_to = unflushed.up_to;
+        match self.sink.flush().await {
+            Ok(()) => {
+                tracing::debug!(sink = &*self.name, "flushed up to {up_to}");
+                Ok(())
+            }
+            Err(error) => Err(self.failure(Doing::Flush { up_to }, error)),
+        }
     }
 
     /// Closes the sink; one that failed has been dropped at its failure.

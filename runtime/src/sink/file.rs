@@ -140,10 +140,7 @@ impl Held {
                     }
                 }
             }
-            let page = self.reader.read_page().map_err(SinkError::target)?;
-            if page.caught_up {
-                return Ok(None);
-            }
+            let Some(page) = self.reader.read_history().map_err(SinkError::target)? else { return Ok(None) };
             self.ahead.extend(page.events);
         }
     }

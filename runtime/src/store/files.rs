@@ -69,6 +69,22 @@ impl LogFiles {
         id.bytes().all(|byte| byte.is_ascii_digit()).then(|| id.parse().ok())?
     }
 
+    /// Whether a path leads to a file of this log, or to where one of its rotated files would be.
+    ///
+    /// # Errors
+    ///
+    /// If the folder cannot be read.
+    pub fn owns(&self, path: &Path) -> io::Result<bool> {
+        if let Some(file) = id_at(path)?
+            && (id_at(&self.live)? == Some(file) || self.rotated_name_of(file)?.is_some())
+        {
+            return Ok(true);
+        }
+        let Some(name) = path.file_name() else { return Ok(false) };
+        let same_name = self.live.file_name() == Some(name) || self.rotated_id(name).is_some();
+        Ok(same_name && id_at(LogFiles::new(path).folder())? == id_at(self.folder())?)
+    }
+
     /// Under which rotated name a file is now found.
     pub(super) fn rotated_name_of(&self, file: FileId) -> io::Result<Option<u64>> {
         for (id, path) in self.rotated()? {

@@ -90,7 +90,7 @@ impl LogReader {
         let (duplicates, legacy) = (self.duplicates(), self.legacy());
         let mut page = match self.decoder.anchors.last() {
             Some((last, hash)) => fresh.seek(last, hash)?,
-            None => fresh.read_page()?,
+            None => fresh.read_history()?.unwrap_or_default(),
         };
         page.history = false;
         fresh.end_history();
@@ -104,7 +104,13 @@ impl LogReader {
         let path = self.files.live().to_owned();
         let mut oldest = None;
         loop {
-            let mut page = self.read_page()?;
+            let Some(mut page) = self.read_history()? else {
+                let found = match self.last() {
+                    Some(newest) => format!("the log ends at event {newest}"),
+                    None => "the log is empty".to_owned(),
+                };
+                return Err(ReadError::Diverged { path, last, expected, found });
+            };
             oldest = oldest.or(page.events.first().map(|event| event.position()));
             if let Some(oldest) = oldest.filter(|oldest| *oldest > last) {
                 return Err(ReadError::Gap { path, last, oldest });
@@ -122,13 +128,6 @@ impl LogReader {
                     }
                     None => Ok(page),
                 };
-            }
-            if page.caught_up || !page.history {
-                let found = match self.last() {
-                    Some(newest) => format!("the log ends at event {newest}"),
-                    None => "the log is empty".to_owned(),
-                };
-                return Err(ReadError::Diverged { path, last, expected, found });
             }
         }
     }

@@ -90,15 +90,11 @@ pub fn own(path: &Path) -> Result<LogAppender<DiskFile>, OwnError> {
     refuse_node_folder(path)?;
     let file = lock(path)?;
     let mut reader = LogReader::open(path, ReadOptions::default())?;
-    loop {
-        let page = reader.read_page()?;
+    while let Some(page) = reader.read_history()? {
         for finding in &page.findings {
             if let Some(repair) = mend(&file, path, finding)? {
                 tracing::warn!(log = %path.display(), "{repair}");
             }
-        }
-        if !page.history {
-            break;
         }
     }
     let io = |source| OwnError::Io { path: path.to_owned(), source };

@@ -202,37 +202,39 @@ impl LogReader {
         ((self.bytes_done + self.current.read_to()).min(self.bytes_total), self.bytes_total)
     }
 
-    /// Reads on: some events, or none if nothing further is there now.
+    /// Reads on in what was there when the log was opened; none once that is exhausted.
     ///
     /// # Errors
     ///
     /// [`ReadError`]. Events before a bad line come in a page of their own first.
-    pub fn read_page(&mut self) -> Result<ReadPage, ReadError> {
+    pub fn read_history(&mut self) -> Result<Option<ReadPage>, ReadError> {
         if let Some(bad) = self.stopped.clone() {
             return Err(ReadError::BadLine(bad));
         }
-        if self.history_end.is_some() {
-            let page = self.read_history()?;
-            if !page.events.is_empty() || !page.findings.is_empty() {
-                return Ok(page);
-            }
-        }
-        self.read_live()
-    }
-
-    fn read_history(&mut self) -> Result<ReadPage, ReadError> {
         let mut page = ReadPage { history: true, ..ReadPage::default() };
-        while page.events.is_empty() {
+        while self.history_end.is_some() && page.events.is_empty() {
             if self.read_lines(&mut page)? {
                 continue;
             }
             self.read_tail(&mut page)?;
             if !self.next_file()? {
                 self.history_end = None;
-                break;
             }
         }
-        Ok(page)
+        let is_empty = page.events.is_empty() && page.findings.is_empty();
+        Ok((!is_empty).then_some(page))
+    }
+
+    /// Reads on: some events, or none if nothing further is there now.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`]. Events before a bad line come in a page of their own first.
+    pub fn read_page(&mut self) -> Result<ReadPage, ReadError> {
+        match self.read_history()? {
+            Some(page) => Ok(page),
+            None => self.read_live(),
+        }
     }
 
     /// Goes on to the next file of history; false if there is none.

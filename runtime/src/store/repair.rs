@@ -73,18 +73,15 @@ pub fn repair(path: &Path) -> Result<(Option<Repair>, Vec<Finding>), RepairError
     let mut reader = LogReader::open(path, options)?;
     let file = lock(path).map_err(own)?;
     let (mut done, mut remaining) = (None, Vec::new());
-    loop {
-        let page = reader.read_page()?;
+    while let Some(page) = reader.read_history()? {
         for finding in page.findings {
             match mend(&file, path, &finding)? {
                 Some(repair) => done = Some(repair),
                 None => remaining.push(finding),
             }
         }
-        if !page.history {
-            return Ok((done, remaining));
-        }
     }
+    Ok((done, remaining))
 }
 
 /// Mends what a finding about the live file's tail says; nothing for other findings.

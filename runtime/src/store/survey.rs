@@ -65,11 +65,7 @@ pub fn survey(
     mut observe: impl FnMut(&LogReader, &[StateEvent], &[Finding]),
 ) -> Result<Survey, ReadError> {
     let mut survey = Survey::default();
-    loop {
-        let page = reader.read_page()?;
-        if !page.history {
-            break;
-        }
+    while let Some(page) = reader.read_history()? {
         page.events.iter().for_each(|event| survey.count(event));
         survey.findings += page.findings.len() as u64;
         observe(reader, &page.events, &page.findings);

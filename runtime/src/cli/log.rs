@@ -1,0 +1,131 @@
+//! `hydrant log`
+
+use std::collections::VecDeque;
+use std::io::{self, BufWriter, Write, stdout};
+use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
+
+use hydrant::store::{Finding, LogReader, OnBadLine, ReadError, ReadOptions, RepairError, Survey, repair, survey};
+
+use super::progress::{Progress, write_stderr};
+use super::{Exit, Failure, LogCommand};
+
+pub(super) fn run(command: LogCommand) -> Result<Exit, Failure> {
+    match command {
+        LogCommand::Verify(log) => verify(&log.path),
+        LogCommand::Repair(log) => mend(&log.path),
+        LogCommand::Stats(log) => stats(&log.path),
+        LogCommand::Tail { log, events, follow } => tail(&log.path, events, follow),
+    }
+}
+
+fn open(path: &Path, check_grammar: bool) -> Result<LogReader, Failure> {
+    let options = ReadOptions { on_bad_line: OnBadLine::Skip, check_grammar, ..ReadOptions::default() };
+    LogReader::open(path, options).map_err(Exit::Source.because())
+}
+
+/// Reads a log through with a progress bar; reports what it finds.
+fn read_through(path: &Path, check_grammar: bool) -> Result<Survey, Failure> {
+    let mut reader = open(path, check_grammar)?;
+    let progress = Progress::bytes("reading");
+    let surveyed = survey(&mut reader, |reader, _, findings| {
+        let (done, total) = reader.progress();
+        progress.set(done, total, String::new);
+        report(findings);
+    });
+    surveyed.map_err(Exit::Source.because())
+}
+
+fn report(findings: &[Finding]) {
+    for finding in findings {
+        write_stderr(&format!("{finding}\n"));
+    }
+}
+
+fn exit_of(whole: bool) -> Exit {
+    if whole { Exit::Success } else { Exit::Source }
+}
+
+/// Standard output closed early, as by `head`, is the reader's choice.
+fn printed(result: io::Result<()>) -> Result<(), Failure> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.map_err(Exit::SinkFailed.because()),
+    }
+}
+
+fn verify(path: &Path) -> Result<Exit, Failure> {
+    let survey = read_through(path, true)?;
+    let range = match (survey.first, survey.last) {
+        (Some(first), Some(last)) => format!(", from {first} to {last}"),
+        _ => String::new(),
+    };
+    let verdict = if survey.is_whole() { "whole" } else { "NOT whole" };
+    let text = format!(
+        "{verdict}: {} events and {} checkpoints{range}, {} gaps in the ids, {} repeated lines, {} lines without an id, {} findings\n",
+        survey.events, survey.checkpoints, survey.gaps, survey.duplicates, survey.legacy, survey.findings
+    );
+    printed(stdout().write_all(text.as_bytes()))?;
+    Ok(exit_of(survey.is_whole()))
+}
+
+fn stats(path: &Path) -> Result<Exit, Failure> {
+    let survey = read_through(path, false)?;
+    let mut out = BufWriter::new(stdout().lock());
+    let lines = survey.tags.iter().try_for_each(|(tag, count)| writeln!(out, "{tag} {count}"));
+    printed(lines.and_then(|()| out.flush()))?;
+    Ok(exit_of(survey.is_whole()))
+}
+
+fn mend(path: &Path) -> Result<Exit, Failure> {
+    let (done, remaining) = repair(path).map_err(|error| match error {
+        RepairError::Read(error) => Exit::Source.because()(error),
+        error => Exit::Usage.because()(error),
+    })?;
+    let done = done.map_or_else(|| "nothing to mend at the end of the log".to_owned(), |repair| repair.to_string());
+    printed(stdout().write_all(format!("{done}\n").as_bytes()))?;
+    report(&remaining);
+    Ok(exit_of(remaining.is_empty()))
+}
+
+/// How often a followed log is looked at.
+const POLL: Duration = Duration::from_millis(100);
+
+fn tail(path: &Path, events: usize, follow: bool) -> Result<Exit, Failure> {
+    let mut reader = open(path, false)?;
+    let (mut last, mut findings) = (VecDeque::new(), 0);
+    survey(&mut reader, |_, page, found| {
+        for event in page {
+            last.push_back(event.json().to_owned());
+            if last.len() > events {
+                last.pop_front();
+            }
+        }
+        report(found);
+        findings += found.len();
+    })
+    .map_err(Exit::Source.because())?;
+    let mut out = BufWriter::new(stdout().lock());
+    let lines = last.iter().try_for_each(|line| writeln!(out, "{line}"));
+    printed(lines.and_then(|()| out.flush()))?;
+    if follow {
+        print_what_follows(&mut reader, &mut out)?;
+    }
+    Ok(exit_of(findings == 0))
+}
+
+fn print_what_follows(reader: &mut LogReader, out: &mut impl Write) -> Result<(), Failure> {
+    loop {
+        let page = reader.read_page().map_err(|error: ReadError| Exit::Source.because()(error))?;
+        report(&page.findings);
+        let lines = page.events.iter().try_for_each(|event| writeln!(out, "{}", event.json()));
+        match lines.and_then(|()| out.flush()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+            other => other.map_err(Exit::SinkFailed.because())?,
+        }
+        if page.caught_up {
+            sleep(POLL);
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! The command line: arguments, exit codes, what a person sees.
+
+mod log;
+mod progress;
+mod run;
+mod sample;
+mod telemetry;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Taps a Cardano Hydra head and delivers every state change, in order and at least once, to any number of sinks, each a WebAssembly
+/// component that can only use what it was granted.
+#[derive(Debug, Parser)]
+#[command(name = "hydrant", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Deliver the events of a source to sinks
+    Run(RunArgs),
+    /// Look at a state log, or mend its tail
+    #[command(subcommand)]
+    Log(LogCommand),
+    /// Write a realistic state log to try things with
+    Sample(SampleArgs),
+}
+
+/// Exit codes: 0 all delivered; 1 a sink failed; 2 bad usage or configuration; 3 the source is unreadable, diverged or has a gap;
+/// 4 delivered, but lines were skipped. Ctrl-C: 0 when following, 1 when it cut --once short.
+#[derive(Debug, Args)]
+struct RunArgs {
+    /// Read the configuration from this file; flags and HYDRANT_* variables win over it
+    #[arg(long, value_name = "FILE", env = "HYDRANT_CONFIG")]
+    config: Option<PathBuf>,
+    /// Where events come from: file://PATH [default: file://state]
+    ///
+    /// Parameters: on-bad-line=stop|skip, max-line=BYTES, stream=NAME.
+    #[arg(long, value_name = "URI", env = "HYDRANT_EVENT_SOURCE")]
+    event_source: Option<String>,
+    /// Where events are put, in the order given: stdout:, file://PATH, wasm:PATH
+    ///
+    /// Parameters of every sink: name=NAME, lane=inline, flush=EVENTS,BYTES,TIME. Of a component: its limits (fuel, memory, timeout and so
+    /// on; an unknown name lists them all) and its own configuration as config.NAME=VALUE.
+    #[arg(long = "event-sink", value_name = "URI")]
+    event_sinks: Vec<String>,
+    /// hydrant's own folder, created when missing [default: ./hydrant-data]
+    #[arg(long, value_name = "DIR", env = "HYDRANT_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+    /// Deliver what is there now, then exit
+    #[arg(long, env = "HYDRANT_ONCE", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    once: Option<bool>,
+    #[command(flatten)]
+    logging: LoggingArgs,
+}
+
+#[derive(Debug, Args)]
+struct LoggingArgs {
+    /// How log lines on standard error are written [default: text]
+    #[arg(long, value_name = "FORM", env = "HYDRANT_LOG")]
+    log: Option<LogForm>,
+    /// The least important lines shown [default: info]
+    #[arg(long, value_name = "LEVEL", env = "HYDRANT_LOG_LEVEL")]
+    log_level: Option<LogLevel>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum LogForm {
+    #[default]
+    Text,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum LogLevel {
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
+    Trace,
+}
+
+/// Exit codes: 0 the log is whole; 3 it is not.
+#[derive(Debug, Subcommand)]
+enum LogCommand {
+    /// Say whether every line is an event, to the last value
+    Verify(LogPath),
+    /// Move a torn tail into a file beside the log, or add a missing last newline
+    Repair(LogPath),
+    /// Count events by tag
+    Stats(LogPath),
+    /// Print the last events
+    Tail {
+        #[command(flatten)]
+        log: LogPath,
+        /// How many events
+        #[arg(short = 'n', long, value_name = "N", default_value_t = 10)]
+        events: usize,
+        /// Go on printing what is appended
+        #[arg(short, long)]
+        follow: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+struct LogPath {
+    /// The log's live file; rotated files PATH-<id> beside it are read first
+    path: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct SampleArgs {
+    /// How many events, with ids from 0
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    events: u64,
+    /// The same seed gives the same log
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+    /// In which version's form the events are written
+    #[arg(long, value_name = "V", default_value = "2.0")]
+    schema: hydrant::sample::Schema,
+    /// Write a checkpoint line after every N events; these come on top of --events [schemas from 0.22]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    checkpoint_every: Option<u64>,
+    /// The file to write; it must not exist
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+/// What the process ends with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Exit {
+    Success = 0,
+    SinkFailed = 1,
+    Usage = 2,
+    Source = 3,
+    Skipped = 4,
+}
+
+/// An error and the exit code that goes with it.
+#[derive(Debug)]
+struct Failure {
+    exit: Exit,
+    error: anyhow::Error,
+    /// What the operator can do about it.
+    remedy: Option<&'static str>,
+}
+
+impl Exit {
+    /// Turns an error into a failure with this exit code.
+    fn because<E: Into<anyhow::Error>>(self) -> impl FnOnce(E) -> Failure {
+        move |error| Failure { exit: self, error: error.into(), remedy: None }
+    }
+}
+
+pub(crate) fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Run(args) => run::run(args),
+        Command::Log(command) => log::run(command),
+        Command::Sample(args) => sample::run(&args),
+    };
+    let exit = outcome.unwrap_or_else(|failure| {
+        report(&failure);
+        failure.exit
+    });
+    ExitCode::from(exit as u8)
+}
+
+/// Writes an error with its causes on one line.
+fn report(failure: &Failure) {
+    let mut text = String::new();
+    for cause in failure.error.chain() {
+        let cause = cause.to_string();
+        // A transparent error has the words of its cause.
+        if !text.ends_with(&cause) {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(&cause);
+        }
+    }
+    if let Some(remedy) = failure.remedy {
+        text = format!("{text}; {remedy}");
+    }
+    if tracing::dispatcher::has_been_set() {
+        tracing::error!("{text}");
+    } else {
+        progress::write_stderr(&format!("error: {text}\n"));
+    }
+}

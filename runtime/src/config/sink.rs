@@ -1,0 +1,151 @@
+//! The configured event sinks.
+
+use std::path::{Path, PathBuf};
+
+use super::settings::Settings;
+use super::uri::{Uri, UriError};
+use super::{ConfigError, read};
+use crate::component::{LIMITS, Limits};
+use crate::delivery::FlushPolicy;
+
+/// Schemes of sinks.
+const SCHEMES: &str = "file:, stdout:, wasm:";
+
+/// Parameters of every sink.
+const COMMON: [&str; 3] = ["flush", "lane", "name"];
+
+/// What a sink is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SinkKind {
+    /// `stdout:`
+    Stdout,
+    /// `file:`, a log to append to.
+    File(PathBuf),
+    /// `wasm:`, a component.
+    Component {
+        /// Its file.
+        path: PathBuf,
+        /// The limits it runs under.
+        limits: Box<Limits>,
+        /// Its own configuration, in the order given.
+        config: Vec<(String, String)>,
+    },
+}
+
+/// One sink.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SinkConfig {
+    /// Given with `name=`, or the file's stem.
+    pub name: String,
+    /// What it is.
+    pub kind: SinkKind,
+    /// When what it accepted is flushed.
+    pub flush: FlushPolicy,
+}
+
+impl SinkConfig {
+    /// Reads a sink's URI.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] naming the URI, the key and what is known.
+    pub fn from_uri(uri: &str) -> Result<Self, ConfigError> {
+        Self::new(uri, Vec::new())
+    }
+
+    /// Reads a sink's URI together with the settings of its table in the configuration file.
+    pub(super) fn new(uri: &str, settings: Vec<(String, String)>) -> Result<Self, ConfigError> {
+        let parsed = Uri::parse(uri, SCHEMES)?;
+        let entries = parsed.parameters.into_iter().chain(settings).collect();
+        let mut settings = Settings::new(format!("event sink {uri:?}"), entries)?;
+        let mut known = COMMON.to_vec();
+        let wrong_path = |problem| UriError::Path { uri: uri.to_owned(), problem };
+        let path = Path::new(&parsed.path);
+        let kind = match parsed.scheme.as_str() {
+            "stdout" if parsed.path.is_empty() => SinkKind::Stdout,
+            "stdout" => return Err(wrong_path("standard output has no path").into()),
+            _ if parsed.path.is_empty() => return Err(wrong_path("a path is needed").into()),
+            "file" => SinkKind::File(path.to_owned()),
+            _ => {
+                known.extend(LIMITS.iter().map(|limit| limit.name).chain(["config.NAME"]));
+                component(path, &mut settings)?
+            }
+        };
+        let name = settings.take_parsed("name", |name| sink_name(name))?;
+        let flush = settings.take_parsed("flush", read)?.unwrap_or_default();
+        settings.take_parsed("lane", |lane| match lane {
+            "inline" => Ok(()),
+            "detached" => Err("this version has the inline lane only; leave it out or give lane=inline".to_owned()),
+            other => Err(format!("expected inline, not {other:?}")),
+        })?;
+        known.sort_unstable();
+        settings.finish(&known)?;
+        let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        let name = name.or(stem).unwrap_or_else(|| "stdout".to_owned());
+        Ok(Self { name, kind, flush })
+    }
+}
+
+fn component(path: &Path, settings: &mut Settings) -> Result<SinkKind, ConfigError> {
+    let mut limits = Limits::default();
+    for limit in &LIMITS {
+        if let Some(value) = settings.take(limit.name) {
+            limits.set(limit.name, &value).map_err(|error| settings.bad_value(limit.name, error.to_string()))?;
+        }
+    }
+    let config = settings.take_prefixed("config.");
+    Ok(SinkKind::Component { path: path.to_owned(), limits: Box::new(limits), config })
+}
+
+/// Longest name of a sink: it stands in every line of its log.
+const MAX_SINK_NAME: usize = 64;
+
+fn sink_name(value: &str) -> Result<String, String> {
+    if (1..=MAX_SINK_NAME).contains(&value.len()) && !value.contains(char::is_control) {
+        return Ok(value.to_owned());
+    }
+    Err(format!("a sink's name has 1 to {MAX_SINK_NAME} bytes and no control characters"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_defaults_to_the_files_stem() {
+        assert_eq!(SinkConfig::from_uri("wasm:a/tally.wasm").unwrap().name, "tally");
+        assert_eq!(SinkConfig::from_uri("file:out.jsonl").unwrap().name, "out");
+        assert_eq!(SinkConfig::from_uri("stdout:").unwrap().name, "stdout");
+        assert_eq!(SinkConfig::from_uri("stdout:?name=x").unwrap().name, "x");
+    }
+
+    #[test]
+    fn a_components_limits_and_configuration_are_read() {
+        let sink = SinkConfig::from_uri("wasm:a.wasm?fuel=200000&memory=1MiB&timeout=2s&config.b=1&config.a=2").unwrap();
+        let SinkKind::Component { limits, config, .. } = sink.kind else { panic!("not a component") };
+        assert_eq!((limits.fuel, limits.memory, limits.timeout), (200_000, 1 << 20, 2_000));
+        assert_eq!(config, [("b".to_owned(), "1".to_owned()), ("a".to_owned(), "2".to_owned())]);
+    }
+
+    #[test]
+    fn errors_name_the_key_and_the_known_ones() {
+        let error = |uri: &str| SinkConfig::from_uri(uri).unwrap_err().to_string();
+        assert!(error("wasm:a.wasm?feul=1").contains("\"feul\"") && error("wasm:a.wasm?feul=1").contains("fuel-per-byte"));
+        assert!(error("wasm:a.wasm?fuel=1").contains("fuel takes 100000 to"));
+        assert!(error("stdout:?fuel=1").contains("known are flush, lane, name"));
+        assert!(error("wasm:a.wasm?lane=detached").contains("inline lane only"));
+        assert!(error("wasm:a.wasm?lane=fast").contains("expected inline"));
+        assert!(error("wasm:a.wasm?fuel=100000&fuel=200000").contains("given twice"));
+        assert!(error("stdout:x").contains("no path"));
+        assert!(error("wasm:").contains("a path is needed"));
+        assert!(error("s3://bucket").contains("file:, stdout:, wasm:"));
+        assert!(error("stdout:?name=").contains("1 to 64 bytes"));
+    }
+
+    #[test]
+    fn the_longest_name_is_taken() {
+        let name = "n".repeat(MAX_SINK_NAME);
+        assert!(SinkConfig::from_uri(&format!("stdout:?name={name}")).is_ok());
+        assert!(SinkConfig::from_uri(&format!("stdout:?name={name}n")).is_err());
+    }
+}

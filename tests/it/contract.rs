@@ -1,0 +1,133 @@
+//! Every source and sink through the one contract suite.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use hydrant::event::StateEvent;
+use hydrant::sink::{self, Ack, CloseReason, Delivery, EventSink, FileSink, OpenInfo, Opened, SinkError};
+use hydrant::source::{self, EventSource, FileSource, Next, Page, SourceError};
+use hydrant::store::{LogReader, ReadOptions};
+use hydrant::stream::StreamFormat;
+
+use crate::harness::{Folder, block_on, component_sink, events, lines, open_info};
+
+fn read(path: std::path::PathBuf) -> Vec<StateEvent> {
+    let mut reader = LogReader::open(path, ReadOptions::default()).unwrap();
+    let mut events = Vec::new();
+    while let Some(page) = reader.read_history().unwrap() {
+        events.extend(page.events);
+    }
+    events
+}
+
+#[test]
+fn file_source_keeps_the_contract() {
+    let folder = Folder::new();
+    folder.file("state-9", lines(0..10));
+    let path = folder.file("state", lines(10..5_000));
+    block_on(source::contract::check(&mut FileSource::new(path, ReadOptions::default()), &events(0..5_000))).unwrap();
+}
+
+#[test]
+fn file_sink_keeps_the_contract() {
+    let folder = Folder::new();
+    let path = folder.path("out");
+    let make = || FileSink::new(&path);
+    block_on(sink::contract::check(make, &open_info(), &events(0..2_000), || read(path.clone()))).unwrap();
+}
+
+#[test]
+fn component_sinks_keep_the_contract() {
+    for guest in ["printer", "tally", "no-op", "witness"] {
+        // What these have at their target is their log, so the events themselves stand for it.
+        let events = events(0..50);
+        let make = || component_sink(guest, &[], &[]);
+        block_on(sink::contract::check(make, &open_info(), &events, || events.clone())).unwrap();
+    }
+}
+
+/// A source and a sink made outside the crate, as an embedder would; each with a way to break its duty.
+#[derive(Debug)]
+struct ListSource {
+    pages: VecDeque<Vec<StateEvent>>,
+}
+
+#[async_trait]
+impl EventSource for ListSource {
+    fn describe(&self) -> String {
+        "a list".to_owned()
+    }
+
+    fn format(&self) -> StreamFormat {
+        StreamFormat::state_event()
+    }
+
+    async fn open(&mut self) -> Result<(), SourceError> {
+        Ok(())
+    }
+
+    async fn get_events(&mut self) -> Result<Page, SourceError> {
+        let events = self.pages.pop_front();
+        let next = if self.pages.is_empty() { Next::End } else { Next::More };
+        Ok(Page { events: events.unwrap_or_default(), findings: Vec::new(), history: true, next, progress: None })
+    }
+}
+
+#[test]
+fn an_outside_source_passes_and_one_that_breaks_the_order_does_not() {
+    let all = events(0..10);
+    let pages = |cut: [&[StateEvent]; 2]| ListSource { pages: cut.map(<[_]>::to_vec).into() };
+    block_on(source::contract::check(&mut pages([&all[..4], &all[4..]]), &all)).unwrap();
+    for wrong in [[&all[4..], &all[..4]], [&all[..4], &all[5..]], [&all[..5], &all[4..]]] {
+        assert!(block_on(source::contract::check(&mut pages(wrong), &all)).is_err());
+    }
+}
+
+#[derive(Debug)]
+struct ListSink {
+    target: Arc<Mutex<Vec<StateEvent>>>,
+    deduplicates: bool,
+}
+
+#[async_trait]
+impl EventSink for ListSink {
+    fn describe(&self) -> String {
+        "a list".to_owned()
+    }
+
+    async fn open(&mut self, _info: &OpenInfo) -> Result<Opened, SinkError> {
+        Ok(Opened::Cursor)
+    }
+
+    async fn put_event(&mut self, event: &StateEvent, _delivery: Delivery) -> Result<Ack, SinkError> {
+        let mut target = self.target.lock().unwrap();
+        if !(self.deduplicates && target.contains(event)) {
+            target.push(event.clone());
+        }
+        Ok(Ack::Durable)
+    }
+
+    async fn flush(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    async fn close(&mut self, _reason: CloseReason) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    fn log_tail(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+#[test]
+fn an_outside_sink_passes_and_one_that_doubles_does_not() {
+    for deduplicates in [true, false] {
+        let target = Arc::new(Mutex::new(Vec::new()));
+        let make = || ListSink { target: Arc::clone(&target), deduplicates };
+        let seen = || target.lock().unwrap().clone();
+        let outcome = block_on(sink::contract::check(make, &open_info(), &events(0..10), seen));
+        assert_eq!(outcome.is_ok(), deduplicates);
+    }
+}

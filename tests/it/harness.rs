@@ -1,0 +1,150 @@
+//! What the tests share: guests, logs, and the real process.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use hydrant::component::{CompileCache, ComponentSink, Limits, LoadError, SinkComponent, SinkEngine};
+use hydrant::event::StateEvent;
+use hydrant::sink::OpenInfo;
+use hydrant::stream::{Stream, StreamFormat};
+use tempfile::TempDir;
+
+/// The root of the project.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// The folder that cargo builds into: the test binary lies in `<target>/<profile>/deps`.
+pub(crate) fn target() -> PathBuf {
+    std::env::current_exe().unwrap().ancestors().nth(3).unwrap().to_owned()
+}
+
+/// A guest built from source.
+pub(crate) fn guest(name: &str) -> PathBuf {
+    let path = target().join(format!("guests/{name}.wasm"));
+    assert!(path.exists(), "{} is missing: run `make guests`", path.display());
+    path
+}
+
+/// A temporary folder with a log in it.
+pub(crate) struct Folder(TempDir);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Writes a file and gives its path.
+    pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// A run with its own data directory in this folder.
+    pub(crate) fn run(&self, source: &Path, sinks: &[&str], more: &[&str]) -> Output {
+        self.command(source, sinks, more).output().unwrap()
+    }
+
+    pub(crate) fn command(&self, source: &Path, sinks: &[&str], more: &[&str]) -> Command {
+        let mut command = hydrant();
+        command.arg("run").arg("--data-dir").arg(self.path("data"));
+        command.arg("--event-source").arg(format!("file://{}", source.display()));
+        for sink in sinks {
+            command.arg("--event-sink").arg(sink);
+        }
+        command.args(more).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+}
+
+/// The real program.
+pub(crate) fn hydrant() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hydrant"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HYDRANT_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+pub(crate) fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Asserts on the exit code, showing what the process said.
+#[track_caller]
+pub(crate) fn assert_exit(output: &Output, code: i32) {
+    assert_eq!(output.status.code(), Some(code), "stderr:\n{}", stderr(output));
+}
+
+/// A wrapped line with a time.
+pub(crate) fn line(id: u64) -> String {
+    tagged(id, "TickObserved")
+}
+
+pub(crate) fn tagged(id: u64, tag: &str) -> String {
+    let second = id % 60;
+    format!(
+        r#"{{"eventId":{id},"stateChanged":{{"chainSlot":{id},"tag":"{tag}"}},"time":"2025-06-01T00:00:{second:02}.123456789012Z"}}"#
+    )
+}
+
+/// Lines with the ids of a range, each with its newline.
+pub(crate) fn lines(ids: impl IntoIterator<Item = u64>) -> String {
+    ids.into_iter().map(|id| line(id) + "\n").collect()
+}
+
+pub(crate) fn events(ids: impl IntoIterator<Item = u64>) -> Vec<StateEvent> {
+    ids.into_iter().map(|id| StateEvent::parse(line(id)).unwrap()).collect()
+}
+
+pub(crate) fn append(path: &Path, text: &str) {
+    fs::OpenOptions::new().append(true).create(true).open(path).unwrap().write_all(text.as_bytes()).unwrap();
+}
+
+pub(crate) fn open_info() -> OpenInfo {
+    OpenInfo {
+        stream: Stream { name: "test".to_owned(), epoch: 0, format: StreamFormat::state_event() },
+        resume: None,
+    }
+}
+
+/// Loads components with one cache for the whole test run.
+pub(crate) fn load(wasm: &[u8], limits: &Limits) -> Result<SinkComponent, LoadError> {
+    let cache = CompileCache::open(target().join("test-components")).unwrap();
+    SinkComponent::from_bytes(&SinkEngine::new(limits.stack)?, &cache, wasm)
+}
+
+/// A guest as a sink, under the default limits but for those named.
+pub(crate) fn component_sink(name: &str, limits: &[(&str, &str)], config: &[(&str, &str)]) -> ComponentSink {
+    sink_of(name, &fs::read(guest(name)).unwrap(), limits, config)
+}
+
+/// A component in text form as a sink.
+pub(crate) fn wat_sink(wat: &str, limits: &[(&str, &str)]) -> ComponentSink {
+    sink_of("wat", &wat::parse_str(wat).unwrap(), limits, &[])
+}
+
+fn sink_of(name: &str, wasm: &[u8], limits: &[(&str, &str)], config: &[(&str, &str)]) -> ComponentSink {
+    let mut all = Limits::default();
+    for (limit, value) in limits {
+        assert!(all.set(limit, value).unwrap(), "there is no limit {limit}");
+    }
+    let config = config.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    ComponentSink::new(name, load(wasm, &all).unwrap(), all, config)
+}
+
+/// Runs a future to its end on a small runtime.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}

@@ -1,0 +1,267 @@
+//! Every limit obeyed and violated, by real guests.
+
+use std::time::{Duration, Instant};
+
+use hydrant::component::{ComponentSink, FailureKind, LIMITS, Limits};
+use hydrant::sink::{Ack, CloseReason, Delivery, EventSink, SinkError};
+
+use crate::harness::{block_on, component_sink, events, load, open_info, wat_sink};
+
+/// Opens a sink and puts some events; the first thing that goes wrong.
+fn run(sink: &mut ComponentSink, count: u64) -> Result<(), SinkError> {
+    block_on(async {
+        sink.open(&open_info()).await?;
+        for event in events(0..count) {
+            sink.put_event(&event, Delivery::default()).await?;
+        }
+        sink.close(CloseReason::Stop).await
+    })
+}
+
+#[track_caller]
+fn assert_broke(sink: &mut ComponentSink, count: u64, limit: &str) {
+    let error = run(sink, count).expect_err("the limit did not hold");
+    let SinkError::Guest(failure) = &error else { panic!("{error}") };
+    assert!(matches!(&failure.kind, FailureKind::Limit { name, .. } if *name == limit), "{error}");
+    assert!(error.to_string().contains(&format!("{limit}=")), "the remedy is not named: {error}");
+    // The instance is gone: nothing may be called on what is left of it.
+    let again = block_on(sink.put_event(&events(0..1)[0], Delivery::default())).unwrap_err();
+    assert!(matches!(&again, SinkError::Guest(failure) if failure.kind == FailureKind::Gone), "{again}");
+}
+
+#[test]
+fn fuel_for_an_event() {
+    assert_broke(&mut component_sink("endless-loop", &[], &[]), 1, "fuel");
+    assert_broke(&mut component_sink("printer", &[("fuel", "100000"), ("fuel-per-byte", "0")], &[]), 1_000_000, "fuel");
+}
+
+/// A component that burns as much fuel as an event has bytes of json, times a thousand.
+const BURNS_BY_THE_BYTE: &str = r#"(func (export "put") (param i64 i32 i32 i64 i32 i32 i32 i32 i32 i32) (result i32)
+    (local $left i32)
+    (local.set $left (i32.mul (local.get 8) (i32.const 200)))
+    (loop $more
+        (local.set $left (i32.sub (local.get $left) (i32.const 1)))
+        (br_if $more (i32.gt_s (local.get $left) (i32.const 0))))
+    (i32.const 0))"#;
+
+#[test]
+fn fuel_grows_with_the_event() {
+    let wat = sink_wat("", BURNS_BY_THE_BYTE);
+    run(&mut wat_sink(&wat, &[("fuel", "100000"), ("fuel-per-byte", "1500")]), 1).unwrap();
+    assert_broke(&mut wat_sink(&wat, &[("fuel", "100000"), ("fuel-per-byte", "10")]), 1, "fuel");
+}
+
+#[test]
+fn fuel_for_opening() {
+    run(&mut component_sink("tally", &[("open-fuel", "1000000")], &[]), 1).unwrap();
+    let wat = sink_wat("(func $start (loop $l (br $l))) (start $start)", DURABLE);
+    assert_broke(&mut wat_sink(&wat, &[("open-fuel", "1000000")]), 1, "open-fuel");
+}
+
+#[test]
+fn fuel_for_flushing_and_closing() {
+    run(&mut component_sink("tally", &[("flush-fuel", "1000000")], &[]), 1).unwrap();
+    // Closing prints a line for each of many tags, which a million is not enough for.
+    let mut sink = component_sink("tally", &[("flush-fuel", "1000000")], &[]);
+    let failure = block_on(async {
+        sink.open(&open_info()).await.unwrap();
+        for id in 0..20_000 {
+            let line = crate::harness::tagged(id, &format!("Tag{id}"));
+            let event = hydrant::event::StateEvent::parse(line).unwrap();
+            sink.put_event(&event, Delivery::default()).await.unwrap();
+        }
+        sink.close(CloseReason::Stop).await.unwrap_err()
+    });
+    assert!(matches!(&failure, SinkError::Guest(failure) if matches!(&failure.kind, FailureKind::Limit { name: "flush-fuel", .. })), "{failure}");
+}
+
+#[test]
+fn wall_clock_for_an_event() {
+    let start = Instant::now();
+    assert_broke(&mut component_sink("sleeper", &[("timeout", "50ms")], &[]), 1, "timeout");
+    let enough_fuel = [("timeout", "50ms"), ("fuel", "1000000000000")];
+    assert_broke(&mut component_sink("endless-loop", &enough_fuel, &[]), 1, "timeout");
+    assert!(start.elapsed() < Duration::from_secs(5), "the limits came late");
+}
+
+#[test]
+fn wall_clock_for_opening() {
+    run(&mut component_sink("slow-start", &[("open-timeout", "10s")], &[("sleep-ms", "50")]), 1).unwrap();
+    let mut slow = component_sink("slow-start", &[("open-timeout", "50ms")], &[("sleep-ms", "60000")]);
+    let error = run(&mut slow, 1).unwrap_err().to_string();
+    assert!(error.contains("open-timeout"), "{error}");
+}
+
+#[test]
+fn memory() {
+    run(&mut component_sink("memory-growth", &[("memory", "32MiB")], &[]), 20).unwrap();
+    assert_broke(&mut component_sink("memory-growth", &[("memory", "32MiB")], &[]), 40, "memory");
+}
+
+#[test]
+fn memory_is_summed_over_all_memories() {
+    let two = |pages: u32| sink_wat(&format!("(memory $second {pages})"), DURABLE);
+    run(&mut wat_sink(&two(1), &[("memory", "128KiB")]), 1).unwrap();
+    assert!(run(&mut wat_sink(&two(2), &[("memory", "128KiB")]), 1).is_err());
+}
+
+#[test]
+fn table_elements() {
+    let table = |elements: u32| {
+        let put = r#"(func (export "put") (param i64 i32 i32 i64 i32 i32 i32 i32 i32 i32) (result i32)
+            (if (i32.eq (table.grow $t (ref.null func) (i32.const ELEMENTS)) (i32.const -1)) (then unreachable))
+            (i32.const 0))"#;
+        sink_wat("(table $t 0 funcref)", &put.replace("ELEMENTS", &elements.to_string()))
+    };
+    run(&mut wat_sink(&table(1000), &[("table-elements", "1000")]), 1).unwrap();
+    assert_broke(&mut wat_sink(&table(1001), &[("table-elements", "1000")]), 1, "table-elements");
+}
+
+#[test]
+fn instances() {
+    // The printer is made of a few core instances.
+    run(&mut component_sink("printer", &[("instances", "10")], &[]), 1).unwrap();
+    let error = run(&mut component_sink("printer", &[("instances", "1")], &[]), 1).unwrap_err().to_string();
+    assert!(error.contains("instance"), "{error}");
+}
+
+#[test]
+fn handles() {
+    run(&mut wat_sink(&leaks_handles(20), &[("handles", "25")]), 1).unwrap();
+    assert_broke(&mut wat_sink(&leaks_handles(20), &[("handles", "10")]), 1, "handles");
+}
+
+#[test]
+fn bytes_copied_out_of_the_guest() {
+    assert_broke(&mut component_sink("huge-error", &[], &[]), 1, "hostcall-bytes");
+    let error = run(&mut component_sink("huge-error", &[("hostcall-bytes", "16MiB"), ("fuel", "1000000000")], &[]), 1);
+    assert!(matches!(error, Err(SinkError::Rejected { message }) if message.len() == 10 << 20));
+}
+
+#[test]
+fn stack() {
+    assert_broke(&mut wat_sink(&descends(1_000_000), &[("fuel", "1000000000000")]), 1, "stack");
+    let room = [("stack", "1MiB"), ("fuel", "1000000000000")];
+    run(&mut wat_sink(&descends(10_000), &room), 1).unwrap();
+    let tight = [("stack", "64KiB"), ("fuel", "1000000000000")];
+    assert_broke(&mut wat_sink(&descends(10_000), &tight), 1, "stack");
+}
+
+#[test]
+fn recursion_in_a_compiled_guest_ends_in_a_failure_not_in_the_host() {
+    let error = run(&mut component_sink("deep-recursion", &[("fuel", "1000000000000")], &[]), 1).unwrap_err();
+    assert!(matches!(error, SinkError::Guest(_)), "{error}");
+}
+
+#[test]
+fn no_limit_is_without_a_test() {
+    let tests = include_str!("limits.rs");
+    for limit in &LIMITS {
+        assert!(tests.contains(&format!("\"{}\"", limit.name)), "no test names the limit {}", limit.name);
+    }
+}
+
+#[test]
+fn a_batch_gets_the_sum_of_what_its_events_would_get() {
+    let mut sink = component_sink("no-op", &[("fuel", "100000"), ("fuel-per-byte", "0")], &[]);
+    let progress = block_on(async {
+        sink.open(&open_info()).await.unwrap();
+        // One event's fuel would not do for lowering and freeing a thousand.
+        sink.put_events(&events(0..1_000), Delivery::default()).await.unwrap()
+    });
+    assert_eq!((progress.taken, progress.durable), (1_000, 1_000));
+}
+
+/// A put that takes everything.
+const DURABLE: &str = r#"(func (export "put") (param i64 i32 i32 i64 i32 i32 i32 i32 i32 i32) (result i32) (i32.const 0))"#;
+
+fn descends(depth: u32) -> String {
+    let put = r#"(func $down (param i32) (result i32)
+            (if (result i32) (i32.eqz (local.get 0)) (then (i32.const 0))
+                (else (i32.add (i32.const 1) (call $down (i32.sub (local.get 0) (i32.const 1)))))))
+        (func (export "put") (param i64 i32 i32 i64 i32 i32 i32 i32 i32 i32) (result i32)
+            (drop (call $down (i32.const DEPTH))) (i32.const 0))"#;
+    sink_wat("", &put.replace("DEPTH", &depth.to_string()))
+}
+
+/// A sink in text form: core items and a core `put` with the flattened parameters of `put-event`.
+fn sink_wat(items: &str, put: &str) -> String {
+    component_wat("", "", items, put)
+}
+
+/// A sink that asks for its standard output so many times, and gives nothing back.
+fn leaks_handles(count: u32) -> String {
+    let imports = r#"
+        (import "wasi:io/error@0.2.0" (instance $error (export "error" (type (sub resource)))))
+        (import "wasi:io/streams@0.2.0" (instance $streams (export "output-stream" (type (sub resource)))))
+        (alias export $streams "output-stream" (type $stream))
+        (import "wasi:cli/stdout@0.2.0" (instance $stdout
+            (alias outer 1 $stream (type $s)) (export "output-stream" (type $e (eq $s)))
+            (export "get-stdout" (func (result (own $e))))))
+        (core func $get (canon lower (func $stdout "get-stdout")))
+        (core instance $host (export "get" (func $get)))"#;
+    let items = r#"(import "host" "get" (func $get (result i32)))"#;
+    let put = r#"(func (export "put") (param i64 i32 i32 i64 i32 i32 i32 i32 i32 i32) (result i32)
+        (local $left i32) (local.set $left (i32.const COUNT))
+        (loop $more
+            (drop (call $get))
+            (local.set $left (i32.sub (local.get $left) (i32.const 1)))
+            (br_if $more (local.get $left)))
+        (i32.const 0))"#;
+    component_wat(imports, r#"(with "host" (instance $host))"#, items, &put.replace("COUNT", &count.to_string()))
+}
+
+fn component_wat(imports: &str, with: &str, items: &str, put: &str) -> String {
+    let (core_imports, items) = if items.starts_with("(import") { (items, "") } else { ("", items) };
+    // `put-event` has more than 16 flat parameters' worth of fields only on its result, so its parameters stay flat: id, kind, time (tag,
+    // seconds, nanoseconds), tag (pointer, length), json (pointer, length), delivery.
+    format!(
+        r#"(component
+        {imports}
+        (core module $m
+            {core_imports}
+            (memory (export "memory") 1)
+            (global $next (mut i32) (i32.const 4096))
+            {items}
+            (func (export "realloc") (param i32 i32 i32 i32) (result i32)
+                (global.get $next))
+            {put})
+        (core instance $i (instantiate $m {with}))
+        (type $kind' (enum "event" "checkpoint"))
+        (type $time' (record (field "seconds" s64) (field "nanoseconds" u32)))
+        (type $delivery' (flags "catching-up" "redelivered" "unparked"))
+        (type $event' (record (field "id" u64) (field "kind" $kind') (field "time" (option $time')) (field "tag" string)
+            (field "json" string) (field "delivery" $delivery')))
+        (type $ack' (enum "durable" "accepted"))
+        (type $retry' (record (field "after-ms" (option u32)) (field "message" string)))
+        (type $error' (variant (case "retry" $retry') (case "rejected" string) (case "fatal" string)))
+        (component $shape
+            (import "kind" (type $kind (eq $kind')))
+            (import "f" (func)))
+        (func $put (param "event" $event') (result (result $ack' (error $error')))
+            (canon lift (core func $i "put") (memory $i "memory") (realloc (func $i "realloc"))))
+        (instance $sink (export "put-event" (func $put)))
+        (export "hydrant:events/event-sink@0.1.0" (instance $sink)))"#
+    )
+    .replace(
+        r#"(component $shape
+            (import "kind" (type $kind (eq $kind')))
+            (import "f" (func)))"#,
+        "",
+    )
+}
+
+#[test]
+fn the_engine_takes_every_stack_within_bounds() {
+    let wasm = wat::parse_str(sink_wat("", DURABLE)).unwrap();
+    for stack in ["64KiB", "16MiB"] {
+        let mut limits = Limits::default();
+        limits.set("stack", stack).unwrap();
+        let mut sink = ComponentSink::new("s", load(&wasm, &limits).unwrap(), limits, Vec::new());
+        let ack = block_on(async {
+            sink.open(&open_info()).await.unwrap();
+            sink.put_event(&events(0..1)[0], Delivery::default()).await.unwrap()
+        });
+        assert_eq!(ack, Ack::Durable);
+    }
+}
