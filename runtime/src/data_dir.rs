@@ -73,7 +73,9 @@ impl DataDir {
         let format = read_if_there(&path.join(FORMAT_FILE))?;
         let is_empty = fs::read_dir(path).map_err(io_error(path))?.next().is_none();
         match format.as_deref().map(|text| text.trim().parse::<u32>()) {
-            Some(Ok(found)) if found > DATA_FORMAT => return Err(DataDirError::TooNew { path: path.to_owned(), found }),
+            Some(Ok(found)) if found > DATA_FORMAT => {
+                return Err(DataDirError::TooNew { path: path.to_owned(), found });
+            }
             Some(Ok(_)) => {}
             None if is_empty => {}
             // Two starts at once may find each other's lock file and nothing else.

@@ -127,7 +127,6 @@ fn taken(calls: &Calls) -> Vec<String> {
     std::mem::take(&mut *calls.lock().unwrap())
 }
 
-
 async fn to_the_end(node: &mut Node) -> Result<Outcome, NodeError> {
     let stop = CancellationToken::new();
     node.open().await?;
@@ -201,10 +200,9 @@ fn a_stop_is_obeyed_between_events_and_while_waiting() {
     });
     assert_eq!((outcome, taken(&calls).len()), (Outcome::Stopped, 0));
 
-    let (mut node, _) = Setup::new().sink("a", Ack::Durable, None, "1").node(
-        vec![],
-        vec![(Vec::new(), Next::Wait(Duration::from_secs(3600)))],
-    );
+    let (mut node, _) = Setup::new()
+        .sink("a", Ack::Durable, None, "1")
+        .node(vec![], vec![(Vec::new(), Next::Wait(Duration::from_secs(3600)))]);
     let waited = run(async {
         let stop = CancellationToken::new();
         let cancel = stop.clone();

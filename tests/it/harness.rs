@@ -113,10 +113,7 @@ pub(crate) fn append(path: &Path, text: &str) {
 }
 
 pub(crate) fn open_info() -> OpenInfo {
-    OpenInfo {
-        stream: Stream { name: "test".to_owned(), epoch: 0, format: StreamFormat::state_event() },
-        resume: None,
-    }
+    OpenInfo { stream: Stream { name: "test".to_owned(), epoch: 0, format: StreamFormat::state_event() }, resume: None }
 }
 
 /// Loads components with one cache for the whole test run.

@@ -32,7 +32,7 @@ fn assert_broke(sink: &mut ComponentSink, count: u64, limit: &str) {
 #[test]
 fn fuel_for_an_event() {
     assert_broke(&mut component_sink("endless-loop", &[], &[]), 1, "fuel");
-    assert_broke(&mut component_sink("printer", &[("fuel", "100000"), ("fuel-per-byte", "0")], &[]), 1_000_000, "fuel");
+    run(&mut component_sink("printer", &[("fuel", "100000"), ("fuel-per-byte", "0")], &[]), 100).unwrap();
 }
 
 /// A component that burns as much fuel as an event has bytes of json, times a thousand.
@@ -72,7 +72,10 @@ fn fuel_for_flushing_and_closing() {
         }
         sink.close(CloseReason::Stop).await.unwrap_err()
     });
-    assert!(matches!(&failure, SinkError::Guest(failure) if matches!(&failure.kind, FailureKind::Limit { name: "flush-fuel", .. })), "{failure}");
+    assert!(
+        matches!(&failure, SinkError::Guest(failure) if matches!(&failure.kind, FailureKind::Limit { name: "flush-fuel", .. })),
+        "{failure}"
+    );
 }
 
 #[test]
@@ -90,6 +93,20 @@ fn wall_clock_for_opening() {
     let mut slow = component_sink("slow-start", &[("open-timeout", "50ms")], &[("sleep-ms", "60000")]);
     let error = run(&mut slow, 1).unwrap_err().to_string();
     assert!(error.contains("open-timeout"), "{error}");
+}
+
+#[test]
+fn wall_clock_for_flushing_and_closing() {
+    let sleep = |millis: &str| {
+        let mut sink = component_sink("slow-start", &[("flush-timeout", "500ms")], &[("close-sleep-ms", millis)]);
+        block_on(async {
+            sink.open(&open_info()).await.unwrap();
+            sink.close(CloseReason::Stop).await
+        })
+    };
+    sleep("1").unwrap();
+    let error = sleep("60000").unwrap_err().to_string();
+    assert!(error.contains("flush-timeout"), "{error}");
 }
 
 #[test]
@@ -134,8 +151,8 @@ fn handles() {
 #[test]
 fn bytes_copied_out_of_the_guest() {
     assert_broke(&mut component_sink("huge-error", &[], &[]), 1, "hostcall-bytes");
-    let error = run(&mut component_sink("huge-error", &[("hostcall-bytes", "16MiB"), ("fuel", "1000000000")], &[]), 1);
-    assert!(matches!(error, Err(SinkError::Rejected { message }) if message.len() == 10 << 20));
+    let error = run(&mut component_sink("huge-error", &[("hostcall-bytes", "16MiB")], &[]), 1);
+    assert!(matches!(error, Err(SinkError::Rejected { message }) if message.len() == 1 << 20));
 }
 
 #[test]
@@ -173,7 +190,8 @@ fn a_batch_gets_the_sum_of_what_its_events_would_get() {
 }
 
 /// A put that takes everything.
-const DURABLE: &str = r#"(func (export "put") (param i64 i32 i32 i64 i32 i32 i32 i32 i32 i32) (result i32) (i32.const 0))"#;
+const DURABLE: &str =
+    r#"(func (export "put") (param i64 i32 i32 i64 i32 i32 i32 i32 i32 i32) (result i32) (i32.const 0))"#;
 
 fn descends(depth: u32) -> String {
     let put = r#"(func $down (param i32) (result i32)
@@ -213,10 +231,27 @@ fn leaks_handles(count: u32) -> String {
 
 fn component_wat(imports: &str, with: &str, items: &str, put: &str) -> String {
     let (core_imports, items) = if items.starts_with("(import") { (items, "") } else { ("", items) };
-    // `put-event` has more than 16 flat parameters' worth of fields only on its result, so its parameters stay flat: id, kind, time (tag,
-    // seconds, nanoseconds), tag (pointer, length), json (pointer, length), delivery.
+    // The flat parameters of `put-event`: id, kind, time (is there, seconds, nanoseconds), tag (pointer, length), json (pointer, length),
+    // delivery.
     format!(
         r#"(component
+        (import "hydrant:events/types@0.1.0" (instance $types
+            (type $kind' (enum "event" "checkpoint")) (export "kind" (type $kind (eq $kind')))
+            (type $time' (record (field "seconds" s64) (field "nanoseconds" u32)))
+            (export "datetime" (type $time (eq $time')))
+            (type $delivery' (flags "catching-up" "redelivered" "unparked"))
+            (export "delivery" (type $delivery (eq $delivery')))
+            (type $event' (record (field "id" u64) (field "kind" $kind) (field "time" (option $time))
+                (field "tag" string) (field "json" string) (field "delivery" $delivery)))
+            (export "state-event" (type (eq $event')))
+            (type $ack' (enum "durable" "accepted")) (export "ack" (type (eq $ack')))
+            (type $retry' (record (field "after-ms" (option u32)) (field "message" string)))
+            (export "retry" (type $retry (eq $retry')))
+            (type $error' (variant (case "retry" $retry) (case "rejected" string) (case "fatal" string)))
+            (export "sink-error" (type (eq $error')))))
+        (alias export $types "state-event" (type $event))
+        (alias export $types "ack" (type $ack))
+        (alias export $types "sink-error" (type $error))
         {imports}
         (core module $m
             {core_imports}
@@ -227,27 +262,10 @@ fn component_wat(imports: &str, with: &str, items: &str, put: &str) -> String {
                 (global.get $next))
             {put})
         (core instance $i (instantiate $m {with}))
-        (type $kind' (enum "event" "checkpoint"))
-        (type $time' (record (field "seconds" s64) (field "nanoseconds" u32)))
-        (type $delivery' (flags "catching-up" "redelivered" "unparked"))
-        (type $event' (record (field "id" u64) (field "kind" $kind') (field "time" (option $time')) (field "tag" string)
-            (field "json" string) (field "delivery" $delivery')))
-        (type $ack' (enum "durable" "accepted"))
-        (type $retry' (record (field "after-ms" (option u32)) (field "message" string)))
-        (type $error' (variant (case "retry" $retry') (case "rejected" string) (case "fatal" string)))
-        (component $shape
-            (import "kind" (type $kind (eq $kind')))
-            (import "f" (func)))
-        (func $put (param "event" $event') (result (result $ack' (error $error')))
-            (canon lift (core func $i "put") (memory $i "memory") (realloc (func $i "realloc"))))
+        (func $put (param "event" $event) (result (result $ack (error $error)))
+            (canon lift (core func $i "put") (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
         (instance $sink (export "put-event" (func $put)))
         (export "hydrant:events/event-sink@0.1.0" (instance $sink)))"#
-    )
-    .replace(
-        r#"(component $shape
-            (import "kind" (type $kind (eq $kind')))
-            (import "f" (func)))"#,
-        "",
     )
 }
 

@@ -1,5 +1,15 @@
 //! All integration tests, in one binary so that the runtime is linked once.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test may stop at the first thing that is not as it should be, and says what it ran"
+)]
+
 mod components;
 mod contract;
 mod crash;

@@ -36,7 +36,8 @@ fn every_event_reaches_every_sink_in_order() {
     assert_eq!(output.stdout, log);
     assert_eq!(fs::read(folder.path("out")).unwrap(), log);
     let said = stderr(&output);
-    let printed: Vec<&str> = said.lines().filter_map(|line| line.split_once(" printer: ")).map(|(_, line)| line).collect();
+    let printed: Vec<&str> =
+        said.lines().filter_map(|line| line.split_once(" printer: ")).map(|(_, line)| line).collect();
     assert_eq!(printed.len(), 500);
     for (id, line) in printed.iter().enumerate() {
         assert!(line.starts_with(&format!("{id} ")), "{line}");
@@ -65,9 +66,15 @@ fn what_will_be_delivered_is_said_before_it_starts() {
     let said = stderr(&output);
     let mut said = said.lines();
     let first = said.next().unwrap();
-    assert!(first.contains(&format!("event source file {}", source.display())) && first.contains("stream stream-"), "{first}");
+    assert!(
+        first.contains(&format!("event source file {}", source.display())) && first.contains("stream stream-"),
+        "{first}"
+    );
     let second = said.next().unwrap();
-    assert!(second.contains("event sink \"p\" (component sha256:") && second.contains("every event from the first"), "{second}");
+    assert!(
+        second.contains("event sink \"p\" (component sha256:") && second.contains("every event from the first"),
+        "{second}"
+    );
 }
 
 #[test]
@@ -77,7 +84,14 @@ fn a_sink_that_refuses_ends_the_process_and_a_mended_one_gets_everything_again()
     let output = folder.run(&source, &[&wasm("refuse", "config.refuse-id=500"), "stdout:"], &["--once"]);
     assert_exit(&output, 1);
     let said = stderr(&output);
-    for part in ["sink \"refuse\"", "event 500", "TickObserved", "rejected: I was told to refuse 500", "| about to refuse 500", "start again"] {
+    for part in [
+        "sink \"refuse\"",
+        "event 500",
+        "TickObserved",
+        "rejected: I was told to refuse 500",
+        "| about to refuse 500",
+        "start again",
+    ] {
         assert!(said.contains(part), "{part:?} is missing in:\n{said}");
     }
     // What came before the failure was flushed to the others.
@@ -202,7 +216,10 @@ fn bad_usage_exits_2_and_names_what_is_known() {
         (vec!["s3://bucket"], "unknown scheme \"s3\""),
         (vec!["stdout:?lane=detached"], "inline lane only"),
         (vec!["stdout:?colour=red"], "known are flush, lane, name"),
-        (vec![&*wasm("printer", "feul=1")], "known are config.NAME, flush, flush-fuel, flush-timeout, fuel, fuel-per-byte"),
+        (
+            vec![&*wasm("printer", "feul=1")],
+            "known are config.NAME, flush, flush-fuel, flush-timeout, fuel, fuel-per-byte",
+        ),
         (vec![&*wasm("printer", "fuel=1")], "fuel takes 100000 to 1000000000000"),
         (vec![&*wasm("wrong-world", "")], "expected export hydrant:events/event-sink@0.1.0"),
         (vec![&*missing], "none.wasm"),
@@ -291,7 +308,8 @@ fn ctrl_c_that_cuts_once_short_exits_1() {
     let folder = Folder::new();
     let source = sample(&folder, 200_000);
     // Slow enough: the printer's lines go through the log.
-    let mut child = folder.command(&source, &[&wasm("log-flood", "fuel=100000000000&timeout=60s")], &["--once"]).spawn().unwrap();
+    let mut child =
+        folder.command(&source, &[&wasm("log-flood", "fuel=100000000000&timeout=60s")], &["--once"]).spawn().unwrap();
     let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
     assert!(said.any(|line| line.unwrap().contains("flood 1")));
     signal(&child, "INT");
@@ -330,8 +348,15 @@ fn flags_win_over_environment_over_file_over_defaults() {
     let config = "once = true\nevent-source = \"file://from-file\"\n[[event-sink]]\nuri = \"stdout:\"\n";
     folder.file("hydrant.toml", config);
     let sink = ["--event-sink", "stdout:", "--once"];
-    assert_eq!(stdout(&run_with(&folder, |command| drop(command.args(sink)))), lines(0..1));
-    let file = |command: &mut Command| drop(command.args(["--config", "hydrant.toml"]));
+    assert_eq!(
+        stdout(&run_with(&folder, |command| {
+            command.args(sink);
+        })),
+        lines(0..1)
+    );
+    let file = |command: &mut Command| {
+        command.args(["--config", "hydrant.toml"]);
+    };
     assert_eq!(stdout(&run_with(&folder, file)), lines(1..2));
     let env = |command: &mut Command| {
         file(command);
@@ -349,9 +374,13 @@ fn flags_win_over_environment_over_file_over_defaults() {
 #[test]
 fn a_mistake_in_the_configuration_file_exits_2_and_names_the_key() {
     let folder = Folder::new();
-    for (text, part) in [("evnt-source = \"x\"", "\"evnt-source\""), ("log = \"xml\"", "\"log\""), ("= 1", "not valid TOML")] {
+    for (text, part) in
+        [("evnt-source = \"x\"", "\"evnt-source\""), ("log = \"xml\"", "\"log\""), ("= 1", "not valid TOML")]
+    {
         folder.file("hydrant.toml", text);
-        let output = run_with(&folder, |command| drop(command.args(["--config", "hydrant.toml", "--event-sink", "stdout:"])));
+        let output = run_with(&folder, |command| {
+            command.args(["--config", "hydrant.toml", "--event-sink", "stdout:"]);
+        });
         assert_exit(&output, 2);
         assert!(stderr(&output).contains(part), "{}", stderr(&output));
     }

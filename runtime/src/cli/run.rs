@@ -119,7 +119,8 @@ fn build(config: SinkConfig, data: &DataDir) -> Result<InlineSink, Failure> {
         SinkKind::File(path) => Box::new(FileSink::new(path)),
         SinkKind::Component { path, limits, config: settings } => {
             let cache = data.compile_cache().map_err(Exit::Usage.because())?;
-            let component = SinkEngine::new(limits.stack).and_then(|engine| SinkComponent::load(&engine, &cache, &path));
+            let component =
+                SinkEngine::new(limits.stack).and_then(|engine| SinkComponent::load(&engine, &cache, &path));
             let context = || format!("sink {:?} cannot be loaded from {}", config.name, path.display());
             let component = component.with_context(context).map_err(Exit::Usage.because())?;
             Box::new(ComponentSink::new(&config.name, component, *limits, settings))
@@ -135,7 +136,11 @@ fn announce(source: &FileSource, stream: &Stream, sinks: &[InlineSink], once: bo
     tracing::info!("event source {source}, stream {name}, epoch {epoch}, format {format}");
     let then = if once { "then exit" } else { "then what is added" };
     for sink in sinks {
-        tracing::info!("event sink {:?} ({}), lane inline: every event from the first, {then}", sink.name(), sink.describe());
+        tracing::info!(
+            "event sink {:?} ({}), lane inline: every event from the first, {then}",
+            sink.name(),
+            sink.describe()
+        );
     }
 }
 

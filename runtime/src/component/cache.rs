@@ -119,7 +119,15 @@ mod tests {
         let path = cache.path(&engine, &digest);
         assert!(load(&engine, &path).is_some());
         let whole = fs::read(&path).unwrap();
-        for altered in [whole[..whole.len() - 1].to_vec(), { let mut a = whole.clone(); a[whole.len() / 2] ^= 1; a }, vec![]] {
+        for altered in [
+            whole[..whole.len() - 1].to_vec(),
+            {
+                let mut a = whole.clone();
+                a[whole.len() / 2] ^= 1;
+                a
+            },
+            vec![],
+        ] {
             fs::write(&path, altered).unwrap();
             assert!(load(&engine, &path).is_none());
             cache.component(&engine, &wasm, &digest).unwrap();

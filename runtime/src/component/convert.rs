@@ -73,7 +73,9 @@ pub(super) fn open_info<'a>(info: &'a OpenInfo, config: &'a [(&'a str, &'a str)]
 pub(super) fn opened(opened: lifecycle::Opened) -> Opened {
     match opened {
         lifecycle::Opened::Cursor => Opened::Cursor,
-        lifecycle::Opened::After(types::Position { id, kind: types::Kind::Event }) => Opened::After(Position::event(id)),
+        lifecycle::Opened::After(types::Position { id, kind: types::Kind::Event }) => {
+            Opened::After(Position::event(id))
+        }
         lifecycle::Opened::After(types::Position { id, kind: types::Kind::Checkpoint }) => {
             Opened::After(Position::checkpoint(id))
         }
@@ -109,9 +111,8 @@ impl<'a> Columns<'a> {
     /// Puts events side by side; none if they do not fit: more than 65,536 tags, or 4 GiB of json.
     pub(super) fn of(events: &'a [StateEvent], delivery: Delivery) -> Option<Self> {
         let mut columns = Self::default();
-        let flags = u8::from(delivery.catching_up)
-            | u8::from(delivery.redelivered) << 1
-            | u8::from(delivery.unparked) << 2;
+        let flags =
+            u8::from(delivery.catching_up) | u8::from(delivery.redelivered) << 1 | u8::from(delivery.unparked) << 2;
         columns.json.reserve(events.iter().map(|event| event.json().len()).sum());
         for event in events {
             columns.ids.push(event.id());

@@ -67,8 +67,8 @@ pub(super) struct InForce {
     pub(super) refused: Option<(&'static str, u64)>,
 }
 
-/// Guest functions named in a report: enough to see where, short enough to read.
-const FRAMES: usize = 6;
+/// Guest functions named in a report: enough to get from a panic's machinery to the guest's own code.
+const FRAMES: usize = 16;
 
 impl InForce {
     pub(super) fn timed_out(&self) -> FailureKind {
@@ -87,6 +87,7 @@ impl InForce {
         }
         // These two have no type of their own.
         let cause = error.root_cause().to_string();
+        let cause = cause.strip_prefix("wasm trap: ").unwrap_or(&cause);
         if cause.contains("fuel allocated for hostcalls") {
             return limit("hostcall-bytes", self.hostcall_bytes);
         }
@@ -97,7 +98,7 @@ impl InForce {
             // A guest that cannot grow usually gives up with a trap of its own.
             return limit(name, allowed);
         }
-        FailureKind::Trap { message: cause }
+        FailureKind::Trap { message: cause.to_owned() }
     }
 }
 
@@ -105,5 +106,5 @@ impl InForce {
 pub(super) fn frames(error: &wasmtime::Error) -> Vec<String> {
     let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else { return Vec::new() };
     let names = backtrace.frames().iter().filter_map(|frame| frame.func_name());
-    names.take(FRAMES).map(|name| name.to_owned()).collect()
+    names.take(FRAMES).map(|name| format!("{:#}", rustc_demangle::demangle(name))).collect()
 }

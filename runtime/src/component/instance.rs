@@ -167,11 +167,7 @@ impl GuestInstance {
 
 type Functions = (event_sink::Guest, Option<lifecycle::Guest>, Option<flush::Guest>, Option<batch::Guest>);
 
-fn load(
-    component: &SinkComponent,
-    store: &mut Store<HostState>,
-    instance: &Instance,
-) -> wasmtime::Result<Functions> {
+fn load(component: &SinkComponent, store: &mut Store<HostState>, instance: &Instance) -> wasmtime::Result<Functions> {
     fn optional<I: Interface>(
         indices: Option<&I::Indices>,
         store: &mut Store<HostState>,

@@ -1,9 +1,7 @@
 //! Finds the contract's interfaces in a component's type and checks every function of them before guest code runs.
 
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
-use wasmtime::component::{
-    Component, ComponentNamedList, Instance, InstancePre, Lift, Lower, TypedFunc,
-};
+use wasmtime::component::{Component, ComponentNamedList, Instance, InstancePre, Lift, Lower, TypedFunc};
 use wasmtime::{AsContextMut, Store};
 
 use super::bindings::{batch, event_sink, flush, lifecycle};

@@ -36,7 +36,11 @@ impl From<lifecycle::Manifest> for Manifest {
         Self {
             name: manifest.name,
             version: manifest.version,
-            accepts: manifest.accepts.into_iter().map(|format| StreamFormat { name: format.name, version: format.version }).collect(),
+            accepts: manifest
+                .accepts
+                .into_iter()
+                .map(|format| StreamFormat { name: format.name, version: format.version })
+                .collect(),
             writes: manifest.writes.map(|format| StreamFormat { name: format.name, version: format.version }),
             tags: manifest.tags,
         }

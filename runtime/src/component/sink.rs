@@ -64,11 +64,7 @@ impl ComponentSink {
     /// # Errors
     ///
     /// [`BatchError`] with what was taken; after a trap or a broken limit that is nothing, and the instance is gone.
-    pub async fn put_events(
-        &mut self,
-        events: &[StateEvent],
-        delivery: Delivery,
-    ) -> Result<BatchProgress, BatchError> {
+    pub async fn put_events(&mut self, events: &[StateEvent], delivery: Delivery) -> Result<BatchProgress, BatchError> {
         let nothing = BatchProgress { taken: 0, durable: 0 };
         let contract = |message: String| BatchError { progress: nothing, error: SinkError::Contract { message } };
         let columns = Columns::of(events, delivery).ok_or_else(|| contract("the batch is too large".to_owned()))?;
@@ -129,7 +125,8 @@ fn gone() -> GuestFailure {
 }
 
 fn accepted_without_flush() -> String {
-    "it answered `accepted` but does not export hydrant:events/flush, so the event could never become durable".to_owned()
+    "it answered `accepted` but does not export hydrant:events/flush, so the event could never become durable"
+        .to_owned()
 }
 
 #[async_trait]
@@ -184,6 +181,7 @@ impl EventSink for ComponentSink {
         let closed = instance.close(convert::reason(reason)).await;
         // What the guest still holds of an unfinished line comes out as its streams are dropped.
         drop(instance);
+        self.log.report_dropped();
         self.keep(closed)
     }
 

@@ -87,11 +87,8 @@ impl ConfigFile {
 
 /// A source or sink: a URI alone, or a table with `uri` and more settings.
 fn endpoint(file: &str, key: &str, value: Value) -> Result<(String, Vec<(String, String)>), ConfigError> {
-    let wrong = |key: String, problem: &str| ConfigError::BadValue {
-        owner: file.to_owned(),
-        key,
-        problem: problem.to_owned(),
-    };
+    let wrong =
+        |key: String, problem: &str| ConfigError::BadValue { owner: file.to_owned(), key, problem: problem.to_owned() };
     let mut table = match value {
         Value::String(uri) => return Ok((uri, Vec::new())),
         Value::Table(table) => table,
@@ -101,7 +98,8 @@ fn endpoint(file: &str, key: &str, value: Value) -> Result<(String, Vec<(String,
         return Err(wrong(format!("{key}.uri"), "expected a URI, and there must be one"));
     };
     let mut settings = Vec::new();
-    flatten("", table, &mut settings).map_err(|name| wrong(format!("{key}.{name}"), "expected a text, number or flag"))?;
+    flatten("", table, &mut settings)
+        .map_err(|name| wrong(format!("{key}.{name}"), "expected a text, number or flag"))?;
     Ok((uri, settings))
 }
 

@@ -71,7 +71,7 @@ impl SinkConfig {
                 component(path, &mut settings)?
             }
         };
-        let name = settings.take_parsed("name", |name| sink_name(name))?;
+        let name = settings.take_parsed("name", sink_name)?;
         let flush = settings.take_parsed("flush", read)?.unwrap_or_default();
         settings.take_parsed("lane", |lane| match lane {
             "inline" => Ok(()),
@@ -121,7 +121,8 @@ mod tests {
 
     #[test]
     fn a_components_limits_and_configuration_are_read() {
-        let sink = SinkConfig::from_uri("wasm:a.wasm?fuel=200000&memory=1MiB&timeout=2s&config.b=1&config.a=2").unwrap();
+        let sink =
+            SinkConfig::from_uri("wasm:a.wasm?fuel=200000&memory=1MiB&timeout=2s&config.b=1&config.a=2").unwrap();
         let SinkKind::Component { limits, config, .. } = sink.kind else { panic!("not a component") };
         assert_eq!((limits.fuel, limits.memory, limits.timeout), (200_000, 1 << 20, 2_000));
         assert_eq!(config, [("b".to_owned(), "1".to_owned()), ("a".to_owned(), "2".to_owned())]);
@@ -130,7 +131,9 @@ mod tests {
     #[test]
     fn errors_name_the_key_and_the_known_ones() {
         let error = |uri: &str| SinkConfig::from_uri(uri).unwrap_err().to_string();
-        assert!(error("wasm:a.wasm?feul=1").contains("\"feul\"") && error("wasm:a.wasm?feul=1").contains("fuel-per-byte"));
+        assert!(
+            error("wasm:a.wasm?feul=1").contains("\"feul\"") && error("wasm:a.wasm?feul=1").contains("fuel-per-byte")
+        );
         assert!(error("wasm:a.wasm?fuel=1").contains("fuel takes 100000 to"));
         assert!(error("stdout:?fuel=1").contains("known are flush, lane, name"));
         assert!(error("wasm:a.wasm?lane=detached").contains("inline lane only"));

@@ -59,7 +59,7 @@ impl SourceConfig {
                 _ => Err(format!("expected 1KiB to 1GiB, not {value:?}")),
             }
         })?;
-        let stream = settings.take_parsed("stream", |value| stream_name(value))?;
+        let stream = settings.take_parsed("stream", stream_name)?;
         settings.finish(&KNOWN)?;
         let defaults = ReadOptions::default();
         let options = ReadOptions {
@@ -79,7 +79,9 @@ fn stream_name(value: &str) -> Result<String, String> {
     if plain && (1..=MAX_STREAM_NAME).contains(&value.len()) {
         return Ok(value.to_owned());
     }
-    Err(format!("a stream's name has 1 to {MAX_STREAM_NAME} letters, digits, points, hyphens or underscores, not {value:?}"))
+    Err(format!(
+        "a stream's name has 1 to {MAX_STREAM_NAME} letters, digits, points, hyphens or underscores, not {value:?}"
+    ))
 }
 
 #[cfg(test)]
@@ -100,7 +102,8 @@ mod tests {
         for good in ["max-line=1KiB", "max-line=1GiB", &format!("stream={name}"), "on-bad-line=stop"] {
             assert!(SourceConfig::from_uri(&format!("file:state?{good}")).is_ok(), "{good}");
         }
-        let bad = ["max-line=1023", "max-line=2GiB", "max-line=x", "stream=", &format!("stream={name}s"), "on-bad-line=go"];
+        let bad =
+            ["max-line=1023", "max-line=2GiB", "max-line=x", "stream=", &format!("stream={name}s"), "on-bad-line=go"];
         for bad in bad {
             let error = SourceConfig::from_uri(&format!("file:state?{bad}")).unwrap_err().to_string();
             assert!(error.contains(bad.split('=').next().unwrap()), "{error}");

@@ -10,8 +10,8 @@ use std::ops::Range;
 use bytestring::ByteString;
 
 pub use position::{Kind, ParsePositionError, Position};
-pub(crate) use scan::{Envelope, scan};
 pub use scan::EnvelopeError;
+pub(crate) use scan::{Envelope, scan};
 pub use time::Time;
 
 /// The tag that hydra-node gives to the event that starts a rotated log.

@@ -99,7 +99,8 @@ impl Transaction {
     pub(super) fn random(rng: &mut Pcg64Mcg, wallets: &[Wallet], utxo: &Utxo) -> Option<Self> {
         let inputs = if utxo.len() > USUAL_OUTPUTS { 2 } else { 1 };
         let start = between(rng, 0, utxo.0.len().checked_sub(1)? as u64) as usize;
-        let spent: Vec<(&Rc<str>, &Output)> = utxo.0.iter().cycle().skip(start).take(inputs.min(utxo.0.len())).collect();
+        let spent: Vec<(&Rc<str>, &Output)> =
+            utxo.0.iter().cycle().skip(start).take(inputs.min(utxo.0.len())).collect();
         let total: u64 = spent.iter().map(|(_, output)| output.lovelace).sum();
         let payer = spent.first()?.1.owner;
         let payee = between(rng, 0, wallets.len() as u64 - 1) as usize;
@@ -121,13 +122,7 @@ impl Transaction {
         Self::build(rng, wallets, owner, spends, makes)
     }
 
-    fn build(
-        rng: &mut Pcg64Mcg,
-        wallets: &[Wallet],
-        signer: usize,
-        spends: Vec<Rc<str>>,
-        makes: Vec<Output>,
-    ) -> Self {
+    fn build(rng: &mut Pcg64Mcg, wallets: &[Wallet], signer: usize, spends: Vec<Rc<str>>, makes: Vec<Output>) -> Self {
         let body = body(wallets, &spends, &makes).unwrap_or_default();
         let id = hex(&Blake2b::<U32>::digest(&body));
         let key = wallets.get(signer).map(|wallet| wallet.key).unwrap_or_default();

@@ -22,9 +22,22 @@ pub(super) struct NodeState {
 pub(super) enum Phase {
     Idle,
     /// Parties commit; those that have not yet, and what the others did.
-    Initial { head: Head, pending: Vec<String>, committed: BTreeMap<String, String> },
-    Open { head: Head, ledger: Box<HeadLedger> },
-    Closed { head: Head, confirmed_snapshot: String, version: u64, deadline: String, ready: bool },
+    Initial {
+        head: Head,
+        pending: Vec<String>,
+        committed: BTreeMap<String, String>,
+    },
+    Open {
+        head: Head,
+        ledger: Box<HeadLedger>,
+    },
+    Closed {
+        head: Head,
+        confirmed_snapshot: String,
+        version: u64,
+        deadline: String,
+        ready: bool,
+    },
 }
 
 /// What identifies a head. All texts are JSON.
@@ -53,7 +66,7 @@ pub(super) enum Seen {
     None,
     Last(u64),
     Requested { last: u64, requested: u64 },
-    Seen { snapshot: Rc<str>, signatories: BTreeMap<String, String> },
+    Signing { snapshot: Rc<str>, signatories: BTreeMap<String, String> },
 }
 
 impl NodeState {
@@ -68,11 +81,8 @@ impl NodeState {
                 object([("currentSlot", slot.as_str()), ("headState", &head_state), ("pendingDeposits", &deposits)])
             }
             Schema::V2_0 => {
-                let time = object([
-                    ("currentChainTime", self.slot_time.as_str()),
-                    ("currentSlot", &slot),
-                    ("drift", "0"),
-                ]);
+                let time =
+                    object([("currentChainTime", self.slot_time.as_str()), ("currentSlot", &slot), ("drift", "0")]);
                 object([
                     ("chainPointTime", time.as_str()),
                     ("headState", &head_state),
@@ -183,8 +193,9 @@ impl Seen {
                 ("requested", &requested.to_string()),
                 ("tag", "\"RequestedSnapshot\""),
             ]),
-            Self::Seen { snapshot, signatories } => {
-                let signatories = object(signatories.iter().map(|(party, signature)| (party.as_str(), signature.as_str())));
+            Self::Signing { snapshot, signatories } => {
+                let signatories =
+                    object(signatories.iter().map(|(party, signature)| (party.as_str(), signature.as_str())));
                 object([("signatories", signatories.as_str()), ("snapshot", snapshot), ("tag", "\"SeenSnapshot\"")])
             }
         }

@@ -265,7 +265,9 @@ impl<'a, W: Write, P: FnMut(u64)> Story<'a, W, P> {
         let count = between(&mut self.rng, 1, 3);
         for _ in 0..count {
             let Phase::Open { ledger, .. } = &self.node.phase else { return Ok(()) };
-            let Some(transaction) = Transaction::random(&mut self.rng, &self.wallets, &ledger.local_utxo) else { break };
+            let Some(transaction) = Transaction::random(&mut self.rng, &self.wallets, &ledger.local_utxo) else {
+                break;
+            };
             self.receive(head, &transaction)?;
         }
         self.snapshot(head, None)
@@ -365,7 +367,7 @@ impl<'a, W: Write, P: FnMut(u64)> Story<'a, W, P> {
         let Some(ledger) = self.ledger() else { return Ok(()) };
         let requested = ids_json(&std::mem::take(&mut ledger.local_txs));
         ledger.all_txs.clear();
-        ledger.seen = Seen::Seen { snapshot: Rc::clone(&snapshot), signatories: BTreeMap::new() };
+        ledger.seen = Seen::Signing { snapshot: Rc::clone(&snapshot), signatories: BTreeMap::new() };
         ledger.current_deposit = commit.map(|(id, _)| Rc::clone(id));
         let (utxo, deposit) = (ledger.local_utxo.json(), commit.map_or("null".to_owned(), |(id, _)| quoted(id)));
         self.emit([
@@ -427,7 +429,7 @@ impl<'a, W: Write, P: FnMut(u64)> Story<'a, W, P> {
             let signature = quoted(&hex(&random_bytes::<64>(&mut self.rng)));
             let times = if self.has_head_id() || index + 1 == parties.len() { 1 } else { 2 };
             for _ in 0..times {
-                if let Some(HeadLedger { seen: Seen::Seen { signatories, .. }, .. }) = self.ledger() {
+                if let Some(HeadLedger { seen: Seen::Signing { signatories, .. }, .. }) = self.ledger() {
                     signatories.insert(key.clone(), signature.clone());
                 }
                 self.emit([

@@ -204,7 +204,10 @@ mod tests {
         let other = r#"{"eventId":1,"stateChanged":{"tag":"Y"}}"#;
         let found = decode(&mut decoder, &[&wrapped(0), &wrapped(1), &wrapped(0), &wrapped(1), other]);
         assert_eq!(decoder.duplicates, 2);
-        assert!(matches!(found.as_slice(), [Ok(0), Ok(1), Err(text)] if text.contains("does not come after")), "{found:?}");
+        assert!(
+            matches!(found.as_slice(), [Ok(0), Ok(1), Err(text)] if text.contains("does not come after")),
+            "{found:?}"
+        );
     }
 
     #[test]

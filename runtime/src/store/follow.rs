@@ -63,7 +63,7 @@ impl LogReader {
         match id_at(self.files.live())? {
             Some(live) if live == current => {
                 let shorter = self.current.file_len()? < self.current.read_to();
-                return Ok(if shorter { Change::Replaced } else { Change::None });
+                Ok(if shorter { Change::Replaced } else { Change::None })
             }
             live => match self.files.rotated_name_of(current)? {
                 Some(id) => self.files.successor_of(id).map(Change::Rotated),

@@ -138,7 +138,10 @@ impl LogReader {
     /// If there is neither that file nor a rotated one, or one cannot be read.
     pub fn open(path: impl Into<PathBuf>, options: ReadOptions) -> Result<Self, ReadError> {
         let files = LogFiles::new(path);
-        let fail = |path: &Path| { let path = path.to_owned(); |source| ReadError::Io { path, source } };
+        let fail = |path: &Path| {
+            let path = path.to_owned();
+            |source| ReadError::Io { path, source }
+        };
         // The live file first: if it is rotated from now on, its new name is recognised by its identity.
         let live = open_file(files.live(), &options);
         let live_id = live.as_ref().ok().map(LineReader::file_id).transpose().map_err(fail(files.live()))?;

@@ -47,7 +47,8 @@ impl Survey {
             Kind::Event => self.events += 1,
             Kind::Checkpoint => self.checkpoints += 1,
         }
-        let follows = self.last.is_none_or(|last| position.id == last.id || Some(position.id) == last.id.checked_add(1));
+        let follows =
+            self.last.is_none_or(|last| position.id == last.id || Some(position.id) == last.id.checked_add(1));
         self.gaps += u64::from(!follows);
         self.first = self.first.or(Some(position));
         self.last = Some(position);

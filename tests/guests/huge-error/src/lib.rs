@@ -1,4 +1,4 @@
-//! Rejects with a text of ten megabytes.
+//! Rejects with a text of a mebibyte.
 
 wit_bindgen::generate!({
     path: "../../../wit",
@@ -18,7 +18,7 @@ struct Sink;
 
 impl Guest for Sink {
     fn put_event(_event: StateEvent) -> Result<Ack, SinkError> {
-        Err(SinkError::Rejected("x".repeat(10 << 20)))
+        Err(SinkError::Rejected("x".repeat(1 << 20)))
     }
 }
 

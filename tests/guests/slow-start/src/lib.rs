@@ -1,4 +1,4 @@
-//! Takes `config.sleep-ms` to open.
+//! Takes `config.sleep-ms` to open, and `config.close-sleep-ms` to close.
 
 wit_bindgen::generate!({
     path: "../../../wit",
@@ -16,6 +16,10 @@ wit_bindgen::generate!({
 use exports::hydrant::events::event_sink::{Ack, Guest, SinkError, StateEvent};
 
 struct Sink;
+
+thread_local! {
+    static CLOSE_MS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
 
 use exports::hydrant::events::lifecycle::{CloseReason, OpenInfo, Opened};
 
@@ -41,12 +45,20 @@ impl exports::hydrant::events::lifecycle::Guest for Sink {
     }
 
     fn open(info: OpenInfo) -> Result<Opened, SinkError> {
-        let millis = info.config.iter().find(|(key, _)| key == "sleep-ms").and_then(|(_, value)| value.parse().ok());
-        std::thread::sleep(std::time::Duration::from_millis(millis.unwrap_or(0)));
+        let get =
+            |name: &str| info.config.iter().find(|(key, _)| key == name).and_then(|(_, value)| value.parse().ok());
+        CLOSE_MS.set(get("close-sleep-ms").unwrap_or(0));
+        sleep(get("sleep-ms").unwrap_or(0));
         Ok(Opened::Cursor)
     }
 
-    fn close(_reason: CloseReason) {}
+    fn close(_reason: CloseReason) {
+        sleep(CLOSE_MS.get());
+    }
+}
+
+fn sleep(millis: u64) {
+    std::thread::sleep(std::time::Duration::from_millis(millis));
 }
 
 export!(Sink);

@@ -27,14 +27,18 @@ impl Guest for Sink {
     fn put_event(event: StateEvent) -> Result<Ack, SinkError> {
         let delivery = format!("{:?}", event.delivery);
         let time = event.time.map(|time| format!("{}.{:09}", time.seconds, time.nanoseconds));
-        log(Level::Info, "put", &[
-            ("id".to_owned(), event.id.to_string()),
-            ("kind".to_owned(), format!("{:?}", event.kind)),
-            ("tag".to_owned(), event.tag),
-            ("time".to_owned(), time.unwrap_or_default()),
-            ("bytes".to_owned(), event.json.len().to_string()),
-            ("delivery".to_owned(), delivery),
-        ]);
+        log(
+            Level::Info,
+            "put",
+            &[
+                ("id".to_owned(), event.id.to_string()),
+                ("kind".to_owned(), format!("{:?}", event.kind)),
+                ("tag".to_owned(), event.tag),
+                ("time".to_owned(), time.unwrap_or_default()),
+                ("bytes".to_owned(), event.json.len().to_string()),
+                ("delivery".to_owned(), delivery),
+            ],
+        );
         Ok(Ack::Accepted)
     }
 }
@@ -62,13 +66,17 @@ impl exports::hydrant::events::lifecycle::Guest for Sink {
     }
 
     fn open(info: OpenInfo) -> Result<Opened, SinkError> {
-        log(Level::Info, "open", &[
-            ("stream".to_owned(), info.stream),
-            ("epoch".to_owned(), info.epoch.to_string()),
-            ("format".to_owned(), format!("{}/{}", info.format.name, info.format.version)),
-            ("config".to_owned(), format!("{:?}", info.config)),
-            ("resume".to_owned(), format!("{:?}", info.resume)),
-        ]);
+        log(
+            Level::Info,
+            "open",
+            &[
+                ("stream".to_owned(), info.stream),
+                ("epoch".to_owned(), info.epoch.to_string()),
+                ("format".to_owned(), format!("{}/{}", info.format.name, info.format.version)),
+                ("config".to_owned(), format!("{:?}", info.config)),
+                ("resume".to_owned(), format!("{:?}", info.resume)),
+            ],
+        );
         println!("environment {:?}, arguments {:?}", std::env::vars().count(), std::env::args().count());
         println!("root {:?}", std::fs::read_dir("/").err().map(|error| error.kind()));
         println!("network {:?}", std::net::TcpStream::connect("127.0.0.1:1").err().map(|error| error.kind()));
@@ -77,7 +85,7 @@ impl exports::hydrant::events::lifecycle::Guest for Sink {
 
     fn close(reason: CloseReason) {
         log(Level::Info, "close", &[("reason".to_owned(), format!("{reason:?}"))]);
-        print!("a last line without an end");
+        eprint!("a last line without an end");
     }
 }
 
