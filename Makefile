@@ -54,6 +54,7 @@ check: toolchain ## Check formatting, lints and documentation; warnings are erro
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
 
 bench: guests ## Measure against baselines in the same run; writes target/bench/summary.json
+	@rustup target list --installed | grep -qx wasm32-unknown-unknown || rustup target add wasm32-unknown-unknown
 	cargo build --locked --release --manifest-path benches/extism/Cargo.toml
 	cargo build --locked --release --target wasm32-unknown-unknown --manifest-path benches/extism-guest/Cargo.toml
 	$(CARGO) run --release --package hydrant-benches

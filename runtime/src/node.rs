@@ -63,26 +63,6 @@ pub trait Observer: Send {
 }
 
 /// One event source and the sinks that its events are put to, in the order configured.
-///
-/// ```no_run
-/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-/// use hydrant::delivery::{FlushPolicy, InlineSink};
-/// use hydrant::node::{Node, Outcome, Silent};
-/// use hydrant::sink::{CloseReason, StdoutSink};
-/// use hydrant::source::FileSource;
-/// use hydrant::store::ReadOptions;
-/// use hydrant::stream::{Stream, StreamFormat};
-///
-/// let source = FileSource::new("state", ReadOptions::default());
-/// let sink = InlineSink::new("stdout", Box::new(StdoutSink::new()), FlushPolicy::default());
-/// let stream = Stream { name: "my-head".to_owned(), epoch: 0, format: StreamFormat::state_event() };
-/// let mut node = Node::new(stream, Box::new(source), vec![sink]);
-/// let stop = tokio_util::sync::CancellationToken::new();
-/// node.open().await?;
-/// while node.hydrate(&stop, &mut Silent).await? != Outcome::Hydrated {}
-/// node.close(CloseReason::Stop).await?;
-/// # Ok(()) }
-/// ```
 #[derive(Debug)]
 pub struct Node {
     stream: Stream,

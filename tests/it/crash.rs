@@ -122,17 +122,15 @@ fn clients_that_come_together_share_a_sync() {
     let file = LosingFile::default();
     let group = GroupCommit::start(LogAppender::new(file.clone(), None).unwrap()).unwrap();
     let appended = block_on(async {
-        let calls: Vec<_> = events(0..64).into_iter().map(|event| group.append(event)).collect();
-        let mut joined = Vec::new();
-        // Every call is in the queue before the first is awaited to its end, in order.
-        let mut calls: Vec<_> = calls.into_iter().map(Box::pin).collect();
-        for call in &mut calls {
-            tokio::select! { biased; done = call => joined.push(done), () = std::future::ready(()) => {} }
+        let mut queued = Vec::new();
+        for event in events(0..64) {
+            queued.push(group.queue(event).await.unwrap());
         }
-        for call in calls.into_iter().skip(joined.len()) {
-            joined.push(call.await);
+        let mut appended = Vec::new();
+        for queued in queued {
+            appended.push(queued.durable().await);
         }
-        joined
+        appended
     });
     assert!(appended.iter().all(Result::is_ok));
     assert_eq!(read_ids(&file.after_crash(0)), (0..64).collect::<Vec<_>>());

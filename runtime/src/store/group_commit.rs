@@ -42,17 +42,42 @@ impl GroupCommit {
         Ok(Self { queue })
     }
 
-    /// Appends an event and returns when it is durable. Events of one caller keep their order if it awaits each call.
+    /// Puts an event into the queue: the order of the calls is the order in the log.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError::Broken`] if the writer has ended.
+    pub async fn queue(&self, event: StateEvent) -> Result<Queued, Arc<AppendError>> {
+        let (done, answer) = oneshot::channel();
+        self.queue.send(Request { event, done }).await.map_err(|_| Arc::new(AppendError::Broken))?;
+        Ok(Queued { answer })
+    }
+
+    /// Appends an event and returns when it is durable.
     ///
     /// # Errors
     ///
     /// As [`LogAppender`]; every event of a group that failed gets the same error, and every later one
     /// [`AppendError::Broken`].
     pub async fn append(&self, event: StateEvent) -> Result<(), Arc<AppendError>> {
-        let (done, answer) = oneshot::channel();
-        let broken = || Arc::new(AppendError::Broken);
-        self.queue.send(Request { event, done }).await.map_err(|_| broken())?;
-        answer.await.map_err(|_| broken())?
+        self.queue(event).await?.durable().await
+    }
+}
+
+/// An event in the queue.
+#[derive(Debug)]
+pub struct Queued {
+    answer: oneshot::Receiver<Result<(), Arc<AppendError>>>,
+}
+
+impl Queued {
+    /// Returns when the event is durable.
+    ///
+    /// # Errors
+    ///
+    /// As [`GroupCommit::append`].
+    pub async fn durable(self) -> Result<(), Arc<AppendError>> {
+        self.answer.await.map_err(|_| Arc::new(AppendError::Broken))?
     }
 }
 

@@ -21,7 +21,7 @@ mod survey;
 
 pub use appender::{AppendError, LogAppender};
 pub use files::{FileId, LogFiles};
-pub use group_commit::{GROUP_BYTES, GROUP_EVENTS, GroupCommit};
+pub use group_commit::{GROUP_BYTES, GROUP_EVENTS, GroupCommit, Queued};
 pub use line_reader::DEFAULT_MAX_LINE;
 pub use log_file::{DiskFile, LogFile};
 pub use owner::{OwnError, own};

@@ -1,0 +1,85 @@
+//! `read`: the reading half of a replay, from a log on disk to checked events.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::Context;
+use hydrant::sample::{Sample, Schema};
+use hydrant::store::{LogReader, ReadOptions};
+
+use crate::summary::{Bound, Line, Summary};
+use crate::turns::take_turns;
+
+/// Events in the log: about a gigabyte.
+const EVENTS: u64 = 1_000_000;
+
+/// Events that the baseline parses in one measurement; it is too slow for all of them each time.
+const PARSED: usize = 50_000;
+
+pub(crate) fn run(folder: &Path, summary: &mut Summary) -> anyhow::Result<()> {
+    let path = folder.join("sample-1.x");
+    if !path.exists() {
+        let mut out = std::io::BufWriter::with_capacity(1 << 20, std::fs::File::create(&path)?);
+        Sample { events: EVENTS, seed: 1, schema: Schema::V1, checkpoint_every: None }.write(&mut out, |_| {})?;
+    }
+    let [ours, serde] = take_turns(5, [Box::new(|| read_all(&path)), Box::new(|| parse_some(&path))])?;
+    summary.add(&Line {
+        name: "read",
+        value: ours.median(),
+        unit: "MB/s",
+        baseline: ("serde_json to Value", serde.median()),
+        ratio: ours.ratio_to(&serde),
+        bound: Bound::AtLeast(5.0),
+    })?;
+    // In a process of its own, so that nothing else counts.
+    let child = Command::new(std::env::current_exe()?).arg("read").arg(&path).output()?;
+    let peak: f64 = String::from_utf8(child.stdout)?.trim().parse().context("the reading process failed")?;
+    summary.add(&Line {
+        name: "read/memory",
+        value: peak,
+        unit: "MB",
+        baseline: ("bound", 64.0),
+        ratio: peak / 64.0,
+        bound: Bound::AtMost(1.0),
+    })
+}
+
+/// Megabytes a second.
+fn rate(bytes: u64, start: Instant) -> f64 {
+    bytes as f64 / 1e6 / start.elapsed().as_secs_f64()
+}
+
+fn read_all(path: &Path) -> anyhow::Result<f64> {
+    let start = Instant::now();
+    let mut reader = LogReader::open(path, ReadOptions::default())?;
+    let mut events = 0;
+    while let Some(page) = reader.read_history()? {
+        events += page.events.len() as u64;
+    }
+    anyhow::ensure!(events == EVENTS, "read {events} events");
+    Ok(rate(path.metadata()?.len(), start))
+}
+
+fn parse_some(path: &Path) -> anyhow::Result<f64> {
+    let mut lines = BufReader::with_capacity(1 << 20, std::fs::File::open(path)?);
+    let (mut line, mut bytes, start) = (Vec::new(), 0, Instant::now());
+    for _ in 0..PARSED {
+        line.clear();
+        bytes += lines.read_until(b'\n', &mut line)? as u64;
+        let value: serde_json::Value = serde_json::from_slice(&line)?;
+        std::hint::black_box(value);
+    }
+    Ok(rate(bytes, start))
+}
+
+/// Reads a log through and prints the peak of this process's memory in megabytes.
+pub(crate) fn child(path: &Path) -> anyhow::Result<()> {
+    read_all(path)?;
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+    let kilobytes: f64 = peak.trim().trim_end_matches(" kB").parse()?;
+    use std::io::Write;
+    Ok(writeln!(std::io::stdout(), "{}", kilobytes / 1024.0)?)
+}
