@@ -23,7 +23,8 @@ const EACH: usize = 20;
 
 fn event(id: u64) -> anyhow::Result<StateEvent> {
     let pad = "x".repeat(900);
-    let text = format!(r#"{{"eventId":{id},"stateChanged":{{"pad":"{pad}","tag":"X"}},"time":"2025-06-01T00:00:00Z"}}"#);
+    let text =
+        format!(r#"{{"eventId":{id},"stateChanged":{{"pad":"{pad}","tag":"X"}},"time":"2025-06-01T00:00:00Z"}}"#);
     Ok(StateEvent::parse(text)?)
 }
 

@@ -22,7 +22,10 @@ impl Measured {
 pub(crate) type Subject<'a> = Box<dyn FnMut() -> anyhow::Result<f64> + 'a>;
 
 /// Lets each subject take its turn in every round; the first round is a warm-up and not counted.
-pub(crate) fn take_turns<const N: usize>(rounds: usize, mut subjects: [Subject<'_>; N]) -> anyhow::Result<[Measured; N]> {
+pub(crate) fn take_turns<const N: usize>(
+    rounds: usize,
+    mut subjects: [Subject<'_>; N],
+) -> anyhow::Result<[Measured; N]> {
     let mut measured: [Measured; N] = std::array::from_fn(|_| Measured::default());
     for round in 0..=rounds {
         for (subject, measured) in subjects.iter_mut().zip(&mut measured) {

@@ -254,8 +254,9 @@ fn a_file_sink_never_writes_in_a_nodes_folder_or_over_other_bytes() {
     let source = folder.file("state", lines(0..3));
     fs::create_dir_all(folder.path("node/etcd")).unwrap();
     let output = folder.run(&source, &[&format!("file://{}", folder.path("node/out").display())], &["--once"]);
-    assert_exit(&output, 1);
+    assert_exit(&output, 2);
     assert!(stderr(&output).contains("etcd"), "{}", stderr(&output));
+    assert!(!folder.path("node/out").exists());
 
     let other = folder.file("other", lines(0..1) + &crate::harness::tagged(1, "Other") + "\n");
     let output = folder.run(&source, &[&format!("file://{}", other.display())], &["--once"]);

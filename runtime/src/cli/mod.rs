@@ -53,7 +53,8 @@ struct RunArgs {
     #[arg(long, value_name = "DIR", env = "HYDRANT_DATA_DIR")]
     data_dir: Option<PathBuf>,
     /// Deliver what is there now, then exit
-    #[arg(long, env = "HYDRANT_ONCE", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    #[arg(long, env = "HYDRANT_ONCE", num_args = 0..=1, default_missing_value = "true", require_equals = true,
+        value_parser = clap::builder::BoolishValueParser::new())]
     once: Option<bool>,
     #[command(flatten)]
     logging: LoggingArgs,

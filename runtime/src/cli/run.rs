@@ -10,7 +10,7 @@ use hydrant::delivery::{InlineSink, SinkFailure};
 use hydrant::node::{Delivered, Node, NodeError, Observer, Outcome};
 use hydrant::sink::{CloseReason, EventSink, FileSink, StdoutSink};
 use hydrant::source::{EventSource, FileSource, Progress as SourceProgress, SourceError};
-use hydrant::store::{Finding, LogFiles, ReadError, TailKind};
+use hydrant::store::{Finding, LogFiles, ReadError, TailKind, refuse_node_folder};
 use hydrant::stream::Stream;
 use tokio_util::sync::CancellationToken;
 
@@ -49,7 +49,7 @@ fn plan(args: RunArgs) -> Result<Plan, Failure> {
         sinks.push(SinkConfig::from_uri(uri).map_err(usage)?);
     }
     check_names(&sinks).map_err(usage)?;
-    refuse_own_source(&source, &sinks)?;
+    refuse_node_files(&source, &sinks)?;
     let data_dir = args.data_dir.or(file.data_dir).unwrap_or_else(|| "hydrant-data".into());
     Ok(Plan { source, sinks, data_dir, once: args.once.or(file.once).unwrap_or(false), log })
 }
@@ -61,12 +61,12 @@ fn choose<T: clap::ValueEnum + Default>(key: &str, flag: Option<T>, file: Option
     T::from_str(text, false).map_err(wrong)
 }
 
-/// A sink must not write what is read: neither the live file nor one that bears a rotated name.
-fn refuse_own_source(source: &SourceConfig, sinks: &[SinkConfig]) -> Result<(), Failure> {
+/// A sink must not write what is read, neither the live file nor one that bears a rotated name, nor where a node writes.
+fn refuse_node_files(source: &SourceConfig, sinks: &[SinkConfig]) -> Result<(), Failure> {
     for sink in sinks {
-        if let SinkKind::File(path) = &sink.kind
-            && LogFiles::new(&source.path).owns(path).map_err(Exit::Source.because())?
-        {
+        let SinkKind::File(path) = &sink.kind else { continue };
+        refuse_node_folder(path).map_err(Exit::Usage.because())?;
+        if LogFiles::new(&source.path).owns(path).map_err(Exit::Source.because())? {
             let error = ConfigError::SinkIsSource { name: sink.name.clone(), path: path.clone() };
             return Err(Exit::Usage.because()(error));
         }

@@ -34,6 +34,11 @@ impl Budget {
         Self { fuel: ("open-fuel", limits.open_fuel), time: ("open-timeout", limits.open_timeout) }
     }
 
+    /// `describe` says what is known beforehand, so a tenth of what opening gets is plenty.
+    pub(super) fn describe(limits: &Limits) -> Self {
+        Self { fuel: ("open-fuel", limits.open_fuel / 10), ..Self::open(limits) }
+    }
+
     pub(super) fn put(limits: &Limits, bytes: usize) -> Self {
         Self { fuel: ("fuel", limits.fuel_for(bytes)), time: ("timeout", limits.timeout) }
     }
@@ -128,7 +133,7 @@ impl GuestInstance {
     /// Calls `describe`, if the guest has it.
     pub(super) async fn describe(&mut self) -> Result<Option<lifecycle::Manifest>, GuestFailure> {
         let Some(guest) = &self.lifecycle else { return Ok(None) };
-        let budget = Budget::open(&self.limits);
+        let budget = Budget::describe(&self.limits);
         arm(&mut self.store, &budget);
         let outcome = timeout(budget.time(), guest.call_describe(&mut self.store)).await;
         settle(&mut self.store, &self.limits, &budget, outcome).map(Some)

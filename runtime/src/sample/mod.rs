@@ -4,6 +4,7 @@
 //! what an event says of the UTxO is what the events before it lead to. Sizes and the mix of events follow what is known of real logs.
 
 mod ledger;
+mod open_head;
 mod render;
 mod state;
 mod story;

@@ -24,7 +24,7 @@ pub use files::{FileId, LogFiles};
 pub use group_commit::{GROUP_BYTES, GROUP_EVENTS, GroupCommit, Queued};
 pub use line_reader::DEFAULT_MAX_LINE;
 pub use log_file::{DiskFile, LogFile};
-pub use owner::{OwnError, own};
+pub use owner::{OwnError, own, refuse_node_folder};
 pub use reader::{LogReader, OnBadLine, ReadError, ReadOptions, ReadPage};
 pub use repair::{Repair, RepairError, repair};
 pub use report::{BadLine, Finding, LineFault, Place, TailKind};

@@ -50,8 +50,12 @@ pub enum OwnError {
 /// What a folder holds when a hydra-node keeps its state there.
 const NODE_FILES: [&str; 3] = ["hydra.db", "etcd", "acks"];
 
-/// Refuses a folder that belongs to a hydra-node.
-pub(super) fn refuse_node_folder(path: &Path) -> Result<(), OwnError> {
+/// Refuses a path in a folder in which a hydra-node keeps its state.
+///
+/// # Errors
+///
+/// [`OwnError::NodeFolder`] naming what gave the folder away.
+pub fn refuse_node_folder(path: &Path) -> Result<(), OwnError> {
     let folder = super::files::LogFiles::new(path).folder().to_owned();
     match NODE_FILES.into_iter().find(|name| folder.join(name).exists()) {
         Some(found) => Err(OwnError::NodeFolder { folder, found }),
