@@ -3,7 +3,7 @@
 export CARGO_TARGET_DIR := $(CURDIR)/target
 GUESTS := target/guests
 WASM := wasm32-wasip2
-# Everything is built as one workspace, so that dependencies are compiled once, with one set of features.
+# Everything is built as one workspace with all targets, so that dependencies are compiled once, with one set of features.
 CARGO := cargo --locked
 
 .DEFAULT_GOAL := help
@@ -29,7 +29,7 @@ guests: toolchain ## Build every guest from source into target/guests/NAME.wasm
 	@echo "guests: $$(ls $(GUESTS) | wc -l) components in $(GUESTS)"
 
 run: guests ## Deliver a sample log to two component sinks, and say what to try next
-	@$(CARGO) build --workspace
+	@$(CARGO) build --workspace --all-targets
 	@rm -rf target/demo && mkdir -p target/demo
 	target/debug/hydrant sample --events 40 --seed 1 --schema 2.0 --out target/demo/state
 	target/debug/hydrant run --once --data-dir target/demo/data --event-source file://target/demo/state \

@@ -191,6 +191,8 @@ fn repetitions_are_dropped_and_contradictions_are_bad_lines() {
     let output = folder.run(&source, &["stdout:"], &["--once"]);
     assert_exit(&output, 0);
     assert_eq!(stdout(&output), lines(0..8));
+    let said = format!("dropped 4 repeated lines from {}, line 7, byte {}", source.display(), lines(0..6).len());
+    assert!(stderr(&output).contains(&said), "{}", stderr(&output));
     let source = folder.file("state", lines(0..6) + &crate::harness::tagged(3, "Other") + "\n");
     let output = folder.run(&source, &["stdout:"], &["--once"]);
     assert_exit(&output, 3);

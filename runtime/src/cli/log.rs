@@ -103,7 +103,7 @@ fn tail(path: &Path, events: usize, follow: bool) -> Result<Exit, Failure> {
             }
         }
         report(found);
-        findings += found.len();
+        findings += found.iter().filter(|finding| finding.is_fault()).count();
     })
     .map_err(Exit::Source.because())?;
     let mut out = BufWriter::new(stdout().lock());

@@ -205,7 +205,7 @@ impl Observer for Watch {
         match finding {
             // A follower meets lines in the middle of being written.
             Finding::Tail { kind: TailKind::Torn, .. } if !self.once => tracing::info!("{finding}"),
-            Finding::NoNewline { .. } => tracing::info!("{finding}"),
+            Finding::NoNewline { .. } | Finding::Repeated { .. } => tracing::info!("{finding}"),
             _ => tracing::warn!("{finding}"),
         }
     }

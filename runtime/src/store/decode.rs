@@ -53,7 +53,7 @@ impl Decoder {
         };
         match self.one(text.clone()) {
             Ok(One::Event(event)) => into.events.push(event),
-            Ok(One::Duplicate) => self.duplicates += 1,
+            Ok(One::Duplicate) => self.repeated(place, into),
             Err(_) if text.trim_ascii().is_empty() => {}
             Err(fault @ (LineFault::Utf8 { .. } | LineFault::Envelope(EnvelopeError::Structure { .. }))) => {
                 if !self.glued(&place, &text, into) {
@@ -94,6 +94,14 @@ impl Decoder {
         Ok(One::Event(event))
     }
 
+    fn repeated(&mut self, place: Place, into: &mut Decoded) {
+        self.duplicates += 1;
+        match into.findings.last_mut() {
+            Some(Finding::Repeated { lines, .. }) => *lines += 1,
+            _ => into.findings.push(Finding::Repeated { place, lines: 1 }),
+        }
+    }
+
     /// Takes what is whole in a glued line; false if nothing is.
     fn glued(&mut self, place: &Place, line: &Bytes, into: &mut Decoded) -> bool {
         let Some(pieces) = glued::split(line) else { return false };
@@ -111,7 +119,7 @@ impl Decoder {
             };
             match taken {
                 Some(One::Event(event)) => into.events.push(event),
-                Some(One::Duplicate) => self.duplicates += 1,
+                Some(One::Duplicate) => self.repeated(place.clone(), into),
                 None => {
                     let kind = TailKind::of(&bytes);
                     into.findings.push(Finding::Glued { place: place.clone(), bytes: bytes.len(), kind });
@@ -166,7 +174,8 @@ mod tests {
             let mut decoded = Decoded::default();
             let outcome = decoder.line(raw, 1024, &mut decoded);
             results.extend(decoded.events.iter().map(|event| Ok(event.id())));
-            results.extend(decoded.findings.iter().map(|finding| Err(finding.to_string())));
+            let faults = decoded.findings.iter().filter(|finding| finding.is_fault());
+            results.extend(faults.map(|finding| Err(finding.to_string())));
             results.extend(outcome.err().map(|bad| Err(bad.fault.to_string())));
         }
         results

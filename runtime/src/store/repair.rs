@@ -77,7 +77,8 @@ pub fn repair(path: &Path) -> Result<(Option<Repair>, Vec<Finding>), RepairError
         for finding in page.findings {
             match mend(&file, path, &finding)? {
                 Some(repair) => done = Some(repair),
-                None => remaining.push(finding),
+                None if finding.is_fault() => remaining.push(finding),
+                None => {}
             }
         }
     }

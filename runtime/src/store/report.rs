@@ -126,11 +126,25 @@ pub enum Finding {
         /// How many bytes of it are there.
         bytes: u64,
     },
+    /// Lines repeat events that were just read, and were dropped. Nodes write such lines; this is no fault.
+    Repeated {
+        /// The first of them.
+        place: Place,
+        /// How many there are in a row of lines read together.
+        lines: u64,
+    },
     /// The last event is whole, but the newline after it is missing.
     NoNewline {
         /// Where the event begins.
         place: Place,
     },
+}
+
+impl Finding {
+    /// Whether a log with this in it is not whole.
+    pub fn is_fault(&self) -> bool {
+        !matches!(self, Self::Repeated { .. })
+    }
 }
 
 impl fmt::Display for Finding {
@@ -144,6 +158,7 @@ impl fmt::Display for Finding {
             Self::Tail { kind, place, bytes } => {
                 write!(f, "{kind} tail of {bytes} bytes at {place}; every event before it is whole")
             }
+            Self::Repeated { place, lines } => write!(f, "dropped {lines} repeated lines from {place} on"),
             Self::NoNewline { place } => write!(f, "no newline after the last event at {place}; the event is whole"),
         }
     }

@@ -68,7 +68,7 @@ pub fn survey(
     let mut survey = Survey::default();
     while let Some(page) = reader.read_history()? {
         page.events.iter().for_each(|event| survey.count(event));
-        survey.findings += page.findings.len() as u64;
+        survey.findings += page.findings.iter().filter(|finding| finding.is_fault()).count() as u64;
         observe(reader, &page.events, &page.findings);
     }
     (survey.duplicates, survey.legacy) = (reader.duplicates(), reader.legacy());
