@@ -34,7 +34,7 @@ pub(crate) fn run(folder: &Path, summary: &mut Summary) -> anyhow::Result<()> {
         bound: Bound::AtLeast(5.0),
     })?;
     // In a process of its own, so that nothing else counts.
-    let child = Command::new(std::env::current_exe()?).arg("read").arg(&path).output()?;
+    let child = Command::new(std::env::current_exe()?).arg("--read-log").arg(&path).output()?;
     let peak: f64 = String::from_utf8(child.stdout)?.trim().parse().context("the reading process failed")?;
     summary.add(&Line {
         name: "read/memory",

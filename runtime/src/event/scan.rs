@@ -7,6 +7,7 @@
 
 use std::ops::Range;
 
+use super::quotes::Quotes;
 use super::time::Time;
 
 /// Why a line is not a state event.
@@ -46,7 +47,8 @@ pub(crate) struct Envelope {
 
 /// Reads the envelope of a whole line, wrapped or bare.
 pub(crate) fn scan(line: &str) -> Result<Envelope, EnvelopeError> {
-    let mut cursor = Cursor { bytes: line.as_bytes(), at: 0 };
+    let bytes = line.as_bytes();
+    let mut cursor = Cursor { bytes, at: 0, quotes: Quotes::of(bytes) };
     let (mut id, mut wrapped_tag, mut bare_tag, mut time, mut wrapped) = (None, None, None, None, false);
     cursor.members(|cursor, key| {
         match key {
@@ -84,6 +86,8 @@ fn text(line: &str, at: Range<usize>) -> &str {
 struct Cursor<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// Every quote from here on.
+    quotes: Quotes<'a>,
 }
 
 impl Cursor<'_> {
@@ -166,21 +170,22 @@ impl Cursor<'_> {
     fn nested(&mut self) -> Result<(), EnvelopeError> {
         let mut depth = 0_usize;
         loop {
-            match self.bytes.get(self.at) {
-                Some(b'"') => {
-                    self.string()?;
-                    continue;
-                }
-                Some(b'{' | b'[') => depth += 1,
-                Some(b'}' | b']') if depth == 1 => {
+            match self.bytes.get(self.at).map_or(Class::Wrong, |byte| class_of(*byte)) {
+                Class::Between => self.at += 1,
+                Class::Quote => drop(self.string()?),
+                Class::Open => {
+                    depth += 1;
                     self.at += 1;
-                    return Ok(());
                 }
-                Some(b'}' | b']') => depth -= 1,
-                Some(byte) if is_between_strings(*byte) => {}
-                _ => return Err(self.fault()),
+                Class::Close => {
+                    self.at += 1;
+                    depth -= 1;
+                    if depth == 0 {
+                        return Ok(());
+                    }
+                }
+                Class::Wrong => return Err(self.fault()),
             }
-            self.at += 1;
         }
     }
 
@@ -196,35 +201,57 @@ impl Cursor<'_> {
 
     /// Steps over a string and gives what lies between its quotes, escapes as they stand.
     fn string(&mut self) -> Result<Range<usize>, EnvelopeError> {
-        self.expect(b'"')?;
-        let start = self.at;
-        loop {
-            let rest = self.bytes.get(self.at..).unwrap_or_default();
-            self.at += quote_or_backslash(rest).ok_or(EnvelopeError::Structure { at: self.bytes.len() })?;
-            if self.bytes.get(self.at) == Some(&b'"') {
-                self.at += 1;
-                return Ok(start..self.at - 1);
-            }
-            self.at += 2;
+        if self.peek() != Some(b'"') || self.quotes.next() != Some(self.at) {
+            return Err(self.fault());
         }
+        let start = self.at + 1;
+        while let Some(quote) = self.quotes.next() {
+            if !self.is_escaped(start, quote) {
+                self.at = quote + 1;
+                return Ok(start..quote);
+            }
+        }
+        Err(EnvelopeError::Structure { at: self.bytes.len() })
+    }
+
+    /// Whether an odd number of backslashes stands before the quote, in the string that begins at `start`.
+    fn is_escaped(&self, start: usize, quote: usize) -> bool {
+        let before = self.bytes.get(start..quote).unwrap_or_default();
+        before.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
     }
 }
 
-/// What may stand between strings and brackets inside a value: separators, numbers, `true`, `false`, `null`, white space.
-fn is_between_strings(byte: u8) -> bool {
-    matches!(byte, b',' | b':' | b'0'..=b'9' | b'-' | b'+' | b'.' | b' ' | b'\t' | b'\r')
-        || matches!(byte, b'e' | b'E' | b't' | b'r' | b'u' | b'f' | b'a' | b'l' | b's' | b'n')
+/// What a byte outside strings means to the scan.
+#[derive(Clone, Copy)]
+enum Class {
+    /// A separator, a part of a number or of `true`, `false`, `null`, or white space.
+    Between,
+    Quote,
+    Open,
+    Close,
+    /// Nothing that JSON has there.
+    Wrong,
 }
 
-/// Bytes that are looked at one by one before the vector search is started: most keys are shorter, and starting it costs more.
-const SHORT_STRING: usize = 16;
-
-fn quote_or_backslash(bytes: &[u8]) -> Option<usize> {
-    let short = bytes.get(..SHORT_STRING).unwrap_or(bytes);
-    if let Some(found) = short.iter().position(|byte| matches!(byte, b'"' | b'\\')) {
-        return Some(found);
+/// A table, because this is asked for every byte outside strings.
+static CLASSES: [Class; 256] = {
+    let mut classes = [Class::Wrong; 256];
+    let between = b",:0123456789-+. \t\reEtrufalsn";
+    let mut index = 0;
+    while index < between.len() {
+        classes[between[index] as usize] = Class::Between;
+        index += 1;
     }
-    memchr::memchr2(b'"', b'\\', bytes.get(short.len()..)?).map(|found| found + short.len())
+    classes[b'"' as usize] = Class::Quote;
+    classes[b'{' as usize] = Class::Open;
+    classes[b'[' as usize] = Class::Open;
+    classes[b'}' as usize] = Class::Close;
+    classes[b']' as usize] = Class::Close;
+    classes
+};
+
+fn class_of(byte: u8) -> Class {
+    CLASSES.get(usize::from(byte)).copied().unwrap_or(Class::Wrong)
 }
 
 #[cfg(test)]
