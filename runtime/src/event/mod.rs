@@ -1,8 +1,9 @@
 //! What passes through hydrant: a state event, exactly as the node persisted it.
 
 mod position;
-mod quotes;
+
 mod scan;
+mod structure;
 mod time;
 
 use std::fmt;

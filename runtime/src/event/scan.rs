@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use super::quotes::Quotes;
+use super::structure::{BLOCK, Quotes, Structure, block_at, inside};
 use super::time::Time;
 
 /// Why a line is not a state event.
@@ -48,7 +48,8 @@ pub(crate) struct Envelope {
 /// Reads the envelope of a whole line, wrapped or bare.
 pub(crate) fn scan(line: &str) -> Result<Envelope, EnvelopeError> {
     let bytes = line.as_bytes();
-    let mut cursor = Cursor { bytes, at: 0, quotes: Quotes::of(bytes) };
+    let mut cursor =
+        Cursor { bytes, at: 0, quotes: Quotes::from(bytes, 0), escapes: memchr::memchr(b'\\', bytes).is_some() };
     let (mut id, mut wrapped_tag, mut bare_tag, mut time, mut wrapped) = (None, None, None, None, false);
     cursor.members(|cursor, key| {
         match key {
@@ -88,6 +89,8 @@ struct Cursor<'a> {
     at: usize,
     /// Every quote from here on.
     quotes: Quotes<'a>,
+    /// Whether there is a backslash anywhere; without one, every quote begins or ends a string.
+    escapes: bool,
 }
 
 impl Cursor<'_> {
@@ -161,7 +164,8 @@ impl Cursor<'_> {
     fn value(&mut self) -> Result<(), EnvelopeError> {
         match self.peek() {
             Some(b'"') => self.string().map(drop),
-            Some(b'{' | b'[') => self.nested(),
+            Some(b'{' | b'[') if self.escapes => self.nested(),
+            Some(b'{' | b'[') => self.nested_without_escapes(),
             _ => self.scalar().map(drop),
         }
     }
@@ -187,6 +191,26 @@ impl Cursor<'_> {
                 Class::Wrong => return Err(self.fault()),
             }
         }
+    }
+
+    /// As [`nested`](Self::nested), a block at a time.
+    fn nested_without_escapes(&mut self) -> Result<(), EnvelopeError> {
+        let (mut depth, mut in_string) = (0, 0);
+        while let Some(block) = block_at(self.bytes, self.at) {
+            let Structure { quotes, opens, closes } = Structure::of(&block);
+            let strings = inside(quotes) ^ in_string;
+            in_string = if strings >> (BLOCK - 1) == 1 { u64::MAX } else { 0 };
+            let (opens, closes) = (opens & !strings, closes & !strings);
+            if closes.count_ones() < depth {
+                depth = depth + opens.count_ones() - closes.count_ones();
+            } else if let Some(end) = end_of_value(opens, closes, &mut depth) {
+                self.at += end;
+                self.quotes = Quotes::from(self.bytes, self.at);
+                return Ok(());
+            }
+            self.at += BLOCK;
+        }
+        Err(self.fault())
     }
 
     /// Steps over a number, `true`, `false` or `null`.
@@ -219,6 +243,24 @@ impl Cursor<'_> {
         let before = self.bytes.get(start..quote).unwrap_or_default();
         before.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
     }
+}
+
+/// Follows a block's brackets; where the value has ended, counted from the block's start.
+fn end_of_value(opens: u64, closes: u64, depth: &mut u32) -> Option<usize> {
+    let mut brackets = opens | closes;
+    while brackets != 0 {
+        let bracket = brackets & brackets.wrapping_neg();
+        brackets ^= bracket;
+        if opens & bracket != 0 {
+            *depth += 1;
+            continue;
+        }
+        *depth = depth.checked_sub(1)?;
+        if *depth == 0 {
+            return Some(bracket.trailing_zeros() as usize + 1);
+        }
+    }
+    None
 }
 
 /// What a byte outside strings means to the scan.
@@ -310,6 +352,21 @@ mod tests {
             (r#"{"eventId":1,"stateChanged":{"tag":"X"},"time":"yesterday"}"#, EnvelopeError::Time),
         ] {
             assert_eq!(scan(line), Err(error), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_line_with_a_backslash_is_read_as_one_without() {
+        let plain = WHOLE.replace("a\\\"{", "a{");
+        let deep =
+            format!(r#"{{"eventId":1,"stateChanged":{{"a":{},"tag":"X"}}}}"#, "[".repeat(200) + &"]".repeat(200));
+        for line in [plain.as_str(), &deep, &deep.replace("\"X\"", "\"X{[\"")] {
+            let escaped = line.replacen("\"tag\"", r#""n":"\\","tag""#, 1);
+            assert_eq!(tag_of(&escaped).map(|found| found.0), tag_of(line).map(|found| found.0), "{line}");
+            for end in 0..line.len() {
+                assert!(scan(&line[..end]).is_err(), "cut at {end}");
+                assert!(scan(&format!("{}{line}", &line[..end.max(1)])).is_err(), "glued at {end}");
+            }
         }
     }
 
