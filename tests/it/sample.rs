@@ -186,6 +186,13 @@ fn an_existing_file_is_not_overwritten() {
     assert_exit(&output, 2);
     assert!(stderr(&output).contains("precious"));
     assert_eq!(fs::read_to_string(&path).unwrap(), "x");
+    let empty = folder.file("empty", "");
+    assert_exit(&hydrant().args(["sample", "--events", "1", "--out"]).arg(&empty).output().unwrap(), 0);
+    assert_eq!(fs::read_to_string(&empty).unwrap().lines().count(), 1);
+    let early = ["sample", "--schema", "0.16", "--checkpoint-every", "5", "--out"];
+    let output = hydrant().args(early).arg(folder.path("never")).output().unwrap();
+    assert_exit(&output, 2);
+    assert!(stderr(&output).contains("no checkpoints") && !folder.path("never").exists());
     let wrong = hydrant().args(["sample", "--schema", "3.0", "--out"]).arg(folder.path("y")).output().unwrap();
     assert_exit(&wrong, 2);
     assert!(stderr(&wrong).contains("0.16, 0.22, 1.x, 2.0"), "{}", stderr(&wrong));

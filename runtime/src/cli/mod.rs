@@ -23,16 +23,23 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Deliver the events of a source to sinks
+    #[command(after_help = RUN_EXIT_CODES)]
     Run(RunArgs),
     /// Look at a state log, or mend its tail
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Exit codes: 0 the log is whole, 3 it is not")]
     Log(LogCommand),
     /// Write a realistic state log to try things with
     Sample(SampleArgs),
 }
 
-/// Exit codes: 0 all delivered; 1 a sink failed; 2 bad usage or configuration; 3 the source is unreadable, diverged or has a gap;
-/// 4 delivered, but lines were skipped. Ctrl-C: 0 when following, 1 when it cut --once short.
+const RUN_EXIT_CODES: &str = "\
+Exit codes:
+  0  everything was delivered, or stopped while following
+  1  a sink failed, or --once was cut short
+  2  bad usage or configuration
+  3  the source is unreadable, has a bad line, has diverged or has a gap
+  4  delivered, but bad lines were skipped";
+
 #[derive(Debug, Args)]
 struct RunArgs {
     /// Read the configuration from this file; flags and HYDRANT_* variables win over it
@@ -87,7 +94,6 @@ enum LogLevel {
     Trace,
 }
 
-/// Exit codes: 0 the log is whole; 3 it is not.
 #[derive(Debug, Subcommand)]
 enum LogCommand {
     /// Say whether every line is an event, to the last value
@@ -129,7 +135,7 @@ struct SampleArgs {
     /// Write a checkpoint line after every N events; these come on top of --events [schemas from 0.22]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     checkpoint_every: Option<u64>,
-    /// The file to write; it must not exist
+    /// The file to write; one that holds something is left alone
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 }

@@ -3,7 +3,7 @@
 //! A search that starts anew for each string, or a branch for each byte, costs more than most strings are long. So what matters in a block
 //! is found together and kept as bits.
 
-use wide::{CmpEq, u8x16};
+use wide::u8x16;
 
 /// Bytes looked at together: as many as a word has bits.
 pub(super) const BLOCK: usize = 64;

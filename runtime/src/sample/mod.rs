@@ -79,15 +79,25 @@ pub enum SampleError {
 }
 
 impl Sample {
+    /// Says whether such a log can be written.
+    ///
+    /// # Errors
+    ///
+    /// [`SampleError::NoCheckpoints`].
+    pub fn check(&self) -> Result<(), SampleError> {
+        match self.schema {
+            Schema::V0_16 if self.checkpoint_every.is_some() => Err(SampleError::NoCheckpoints(self.schema)),
+            _ => Ok(()),
+        }
+    }
+
     /// Writes the log; `progress` is told the number of events written now and then.
     ///
     /// # Errors
     ///
     /// [`SampleError`].
     pub fn write(&self, out: &mut impl Write, progress: impl FnMut(u64)) -> Result<(), SampleError> {
-        if self.schema == Schema::V0_16 && self.checkpoint_every.is_some() {
-            return Err(SampleError::NoCheckpoints(self.schema));
-        }
+        self.check()?;
         let mut story = Story::new(self, out, progress);
         loop {
             match story.tell_one_head() {
