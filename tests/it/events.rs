@@ -73,7 +73,8 @@ fn golden_lines(folder: &Path) -> Vec<String> {
 
 /// Prints past the capture of the test harness, so that a passing run says it too.
 fn say(text: &str) {
-    writeln!(std::io::stderr(), "{text}").unwrap();
+    let mut past_the_capture = std::io::stderr();
+    writeln!(past_the_capture, "{text}").unwrap();
 }
 
 #[test]

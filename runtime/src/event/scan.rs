@@ -174,21 +174,19 @@ impl Cursor<'_> {
     fn nested(&mut self) -> Result<(), EnvelopeError> {
         let mut depth = 0_usize;
         loop {
-            match self.bytes.get(self.at).map_or(Class::Wrong, |byte| class_of(*byte)) {
-                Class::Between => self.at += 1,
-                Class::Quote => drop(self.string()?),
-                Class::Open => {
-                    depth += 1;
-                    self.at += 1;
+            match self.bytes.get(self.at) {
+                Some(b'"') => {
+                    self.string()?;
+                    continue;
                 }
-                Class::Close => {
-                    self.at += 1;
-                    depth -= 1;
-                    if depth == 0 {
-                        return Ok(());
-                    }
-                }
-                Class::Wrong => return Err(self.fault()),
+                Some(b'{' | b'[') => depth += 1,
+                Some(b'}' | b']') => depth -= 1,
+                Some(byte) if is_between_strings(*byte) => {}
+                _ => return Err(self.fault()),
+            }
+            self.at += 1;
+            if depth == 0 {
+                return Ok(());
             }
         }
     }
@@ -263,37 +261,9 @@ fn end_of_value(opens: u64, closes: u64, depth: &mut u32) -> Option<usize> {
     None
 }
 
-/// What a byte outside strings means to the scan.
-#[derive(Clone, Copy)]
-enum Class {
-    /// A separator, a part of a number or of `true`, `false`, `null`, or white space.
-    Between,
-    Quote,
-    Open,
-    Close,
-    /// Nothing that JSON has there.
-    Wrong,
-}
-
-/// A table, because this is asked for every byte outside strings.
-static CLASSES: [Class; 256] = {
-    let mut classes = [Class::Wrong; 256];
-    let between = b",:0123456789-+. \t\reEtrufalsn";
-    let mut index = 0;
-    while index < between.len() {
-        classes[between[index] as usize] = Class::Between;
-        index += 1;
-    }
-    classes[b'"' as usize] = Class::Quote;
-    classes[b'{' as usize] = Class::Open;
-    classes[b'[' as usize] = Class::Open;
-    classes[b'}' as usize] = Class::Close;
-    classes[b']' as usize] = Class::Close;
-    classes
-};
-
-fn class_of(byte: u8) -> Class {
-    CLASSES.get(usize::from(byte)).copied().unwrap_or(Class::Wrong)
+/// What may stand between strings and brackets inside a value: separators, numbers, `true`, `false`, `null`, white space.
+fn is_between_strings(byte: u8) -> bool {
+    b",:0123456789-+. \t\reEtrufalsn".contains(&byte)
 }
 
 #[cfg(test)]
