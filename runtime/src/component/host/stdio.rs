@@ -11,8 +11,9 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use super::guest_log::{GuestLog, LINE_BYTES};
 
-/// Bytes a guest may write in one call, as WASI's own streams allow.
-const PERMIT: usize = 64 * 1024;
+/// Bytes a guest may write in one call: well below what one call may copy out of a guest (limit `hostcall-bytes`), so that plain
+/// printing never breaks that limit.
+const PERMIT: usize = 16 * 1024;
 
 /// Standard output or error of one instance. All streams made of it share one line in progress.
 #[derive(Clone)]
