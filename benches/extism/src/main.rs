@@ -12,7 +12,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let wasm = std::env::args().nth(1).ok_or("usage: extism-call PLUGIN.wasm BYTES")?;
     let bytes: usize = std::env::args().nth(2).ok_or("usage: extism-call PLUGIN.wasm BYTES")?.parse()?;
     // The limits that Extism has: a timeout and a bound on memory.
-    let manifest = Manifest::new([Wasm::file(wasm)]).with_timeout(Duration::from_secs(5)).with_memory_max(64);
+    let manifest =
+        Manifest::new([Wasm::data(std::fs::read(wasm)?)]).with_timeout(Duration::from_secs(5)).with_memory_max(64);
     let mut plugin = Plugin::new(manifest, [], false)?;
     let payload = "x".repeat(bytes);
     for line in std::io::stdin().lock().lines() {
