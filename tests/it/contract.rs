@@ -7,19 +7,10 @@ use async_trait::async_trait;
 use hydrant::event::StateEvent;
 use hydrant::sink::{self, Ack, CloseReason, Delivery, EventSink, FileSink, OpenInfo, Opened, SinkError};
 use hydrant::source::{self, EventSource, FileSource, Next, Page, SourceError};
-use hydrant::store::{LogReader, ReadOptions};
+use hydrant::store::ReadOptions;
 use hydrant::stream::StreamFormat;
 
-use crate::harness::{Folder, block_on, component_sink, events, lines, open_info};
-
-fn read(path: std::path::PathBuf) -> Vec<StateEvent> {
-    let mut reader = LogReader::open(path, ReadOptions::default()).unwrap();
-    let mut events = Vec::new();
-    while let Some(page) = reader.read_history().unwrap() {
-        events.extend(page.events);
-    }
-    events
-}
+use crate::harness::{Folder, block_on, component_sink, events, lines, open_info, read_log};
 
 #[test]
 fn file_source_keeps_the_contract() {
@@ -34,7 +25,7 @@ fn file_sink_keeps_the_contract() {
     let folder = Folder::new();
     let path = folder.path("out");
     let make = || FileSink::new(&path);
-    block_on(sink::contract::check(make, &open_info(), &events(0..2_000), || read(path.clone()))).unwrap();
+    block_on(sink::contract::check(make, &open_info(), &events(0..2_000), || read_log(&path))).unwrap();
 }
 
 #[test]

@@ -7,10 +7,10 @@ use std::time::Duration;
 use std::{fs, thread};
 
 use hydrant::event::StateEvent;
-use hydrant::store::{AppendError, GroupCommit, LogAppender, LogFile, LogReader, OwnError, ReadOptions, own};
+use hydrant::store::{AppendError, GroupCommit, LogAppender, LogFile, OwnError, own};
 use proptest::prelude::*;
 
-use crate::harness::{Folder, append, assert_exit, block_on, events, hydrant, line, lines, stderr};
+use crate::harness::{Folder, append, assert_exit, block_on, events, hydrant, line, lines, read_log, stderr};
 
 /// A file that loses whatever was not synced, and fails on demand.
 #[derive(Clone, Debug, Default)]
@@ -67,13 +67,7 @@ impl LogFile for LosingFile {
 
 fn read(content: &[u8]) -> Vec<StateEvent> {
     let folder = Folder::new();
-    let path = folder.file("state", content);
-    let mut reader = LogReader::open(path, ReadOptions::default()).unwrap();
-    let mut events = Vec::new();
-    while let Some(page) = reader.read_history().unwrap() {
-        events.extend(page.events);
-    }
-    events
+    read_log(&folder.file("state", content))
 }
 
 proptest! {

@@ -8,6 +8,7 @@ use std::process::{Command, Output, Stdio};
 use hydrant::component::{CompileCache, ComponentSink, Limits, LoadError, SinkComponent, SinkEngine};
 use hydrant::event::StateEvent;
 use hydrant::sink::OpenInfo;
+use hydrant::store::{LogReader, ReadOptions};
 use hydrant::stream::{Stream, StreamFormat};
 use tempfile::TempDir;
 
@@ -106,6 +107,16 @@ pub(crate) fn lines(ids: impl IntoIterator<Item = u64>) -> String {
 
 pub(crate) fn events(ids: impl IntoIterator<Item = u64>) -> Vec<StateEvent> {
     ids.into_iter().map(|id| StateEvent::parse(line(id)).unwrap()).collect()
+}
+
+/// Every event that a log holds.
+pub(crate) fn read_log(path: &Path) -> Vec<StateEvent> {
+    let mut reader = LogReader::open(path, ReadOptions::default()).unwrap();
+    let mut events = Vec::new();
+    while let Some(page) = reader.read_history().unwrap() {
+        events.extend(page.events);
+    }
+    events
 }
 
 pub(crate) fn append(path: &Path, text: &str) {

@@ -4,11 +4,10 @@ use std::path::Path;
 
 use hydrant::event::StateEvent;
 use hydrant::sink::{CloseReason, Delivery, EventSink, FileSink};
-use hydrant::store::{LogReader, ReadOptions};
 use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
 
-use crate::harness::{Folder, block_on, open_info};
+use crate::harness::{Folder, block_on, open_info, read_log};
 
 fn put_all(path: &Path, events: &[StateEvent]) {
     block_on(async {
@@ -20,15 +19,6 @@ fn put_all(path: &Path, events: &[StateEvent]) {
         sink.flush().await.unwrap();
         sink.close(CloseReason::Stop).await.unwrap();
     });
-}
-
-fn read_all(path: &Path) -> Vec<StateEvent> {
-    let mut reader = LogReader::open(path, ReadOptions::default()).unwrap();
-    let mut events = Vec::new();
-    while let Some(page) = reader.read_history().unwrap() {
-        events.extend(page.events);
-    }
-    events
 }
 
 /// An event whose body is arbitrary JSON text.
@@ -53,14 +43,14 @@ proptest! {
     fn continuous_events_come_back(events in continuous()) {
         let folder = Folder::new();
         put_all(&folder.path("state"), &events);
-        prop_assert_eq!(read_all(&folder.path("state")), events);
+        prop_assert_eq!(read_log(&folder.path("state")), events);
     }
 
     #[test]
     fn non_continuous_events_come_back(events in rising()) {
         let folder = Folder::new();
         put_all(&folder.path("state"), &events);
-        prop_assert_eq!(read_all(&folder.path("state")), events);
+        prop_assert_eq!(read_log(&folder.path("state")), events);
     }
 
     #[test]
@@ -69,7 +59,7 @@ proptest! {
         put_all(&folder.path("state"), &events);
         let from = again.index(events.len());
         put_all(&folder.path("state"), &[&events[from..], &events[..]].concat());
-        prop_assert_eq!(read_all(&folder.path("state")), events);
+        prop_assert_eq!(read_log(&folder.path("state")), events);
     }
 
     #[test]
@@ -80,7 +70,7 @@ proptest! {
         let legacy = notes.len() as u64;
         let wrapped: Vec<StateEvent> = (legacy..legacy + added).map(|id| event(id, "new")).collect();
         put_all(&path, &wrapped);
-        let read = read_all(&path);
+        let read = read_log(&path);
         let ids: Vec<u64> = read.iter().map(StateEvent::id).collect();
         prop_assert_eq!(ids, (0..legacy + added).collect::<Vec<_>>());
         prop_assert_eq!(&read[notes.len()..], &wrapped[..]);
