@@ -107,6 +107,21 @@ impl DataDir {
         Ok(name)
     }
 
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The file that holds what detached sinks keep: cursors, key-value, parked events.
+    pub fn sink_store(&self) -> PathBuf {
+        self.path.join("sinks.redb")
+    }
+
+    /// The folder in which versions of components are kept, by digest.
+    pub fn versions(&self) -> PathBuf {
+        self.path.join("versions")
+    }
+
     /// Where compiled components are kept.
     ///
     /// # Errors

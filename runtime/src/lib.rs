@@ -42,14 +42,17 @@
 //! Each operation has its own enum: [`store::ReadError`], [`store::AppendError`], [`source::SourceError`], [`sink::SinkError`],
 //! [`component::LoadError`], [`config::ConfigError`], [`node::NodeError`]. Causes are in `source`, not in the message.
 
+pub mod admin;
 pub mod component;
 pub mod config;
 pub mod data_dir;
 pub mod delivery;
+mod error_chain;
 pub mod event;
 pub mod node;
 pub mod sample;
 pub mod sink;
+pub mod sink_store;
 pub mod source;
 pub mod store;
 pub mod stream;

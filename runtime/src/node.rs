@@ -1,15 +1,20 @@
 //! The node of ADR 29: one event source, many event sinks.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::delivery::{InlineSink, SinkFailure};
+use crate::delivery::{
+    Board, Departure, Detached, InlineSink, InlineSwap, Lineage, SinkFailure, SinkStatus, SwapPlace,
+};
 use crate::event::{Position, StateEvent};
 use crate::sink::{CloseReason, Delivery, OpenInfo};
-use crate::source::{EventSource, Next, Page, Progress, SourceError};
+use crate::sink_store::SinkStore;
+use crate::source::{EventSource, Next, Page, Progress, Reopen, SourceError};
 use crate::store::Finding;
 use crate::stream::Stream;
 
@@ -20,9 +25,13 @@ pub enum NodeError {
     /// The source failed.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// A sink failed. Every other sink has what came before; a restart puts all events again.
+    /// A sink failed whose failure ends the process. Every other sink has what came before; a restart puts all events again to inline
+    /// sinks, and to detached ones what they do not know to be durable.
     #[error(transparent)]
     Sink(Box<SinkFailure>),
+    /// The source's history is not what was delivered before.
+    #[error(transparent)]
+    Departure(#[from] Departure),
 }
 
 impl From<SinkFailure> for NodeError {
@@ -60,6 +69,9 @@ pub trait Observer: Send {
 
     /// The source has something to say about what it read.
     fn found(&mut self, finding: &Finding);
+
+    /// Detached sinks are waited for.
+    fn draining(&mut self, _statuses: &[SinkStatus]) {}
 }
 
 /// One event source and the sinks that its events are put to, in the order configured.
@@ -68,6 +80,10 @@ pub struct Node {
     stream: Stream,
     source: Box<dyn EventSource>,
     sinks: Vec<InlineSink>,
+    detached: Option<(Arc<Detached>, Lineage)>,
+    store: Option<SinkStore>,
+    reopen: Option<Reopen>,
+    swaps: Option<mpsc::Receiver<InlineSwap>>,
     delivered: Delivered,
     /// A page that was read but not yet put: the first one after history.
     ahead: Option<Page>,
@@ -76,7 +92,41 @@ pub struct Node {
 impl Node {
     /// A node that delivers the events of this source.
     pub fn new(stream: Stream, source: Box<dyn EventSource>, sinks: Vec<InlineSink>) -> Self {
-        Self { stream, source, sinks, delivered: Delivered::default(), ahead: None }
+        Self {
+            stream,
+            source,
+            sinks,
+            detached: None,
+            store: None,
+            reopen: None,
+            swaps: None,
+            delivered: Delivered::default(),
+            ahead: None,
+        }
+    }
+
+    /// Keeps what runs when in this store, and reads the source again with `reopen` for a new version of an inline sink.
+    #[must_use]
+    pub fn with_versions(self, store: SinkStore, reopen: Reopen) -> Self {
+        Self { store: Some(store), reopen: Some(reopen), ..self }
+    }
+
+    /// The sinks, to be looked at and ordered about while the node runs.
+    pub fn board(&mut self) -> Board {
+        for sink in &mut self.sinks {
+            sink.report(None, true);
+        }
+        let inline = self.sinks.iter().map(InlineSink::entry).collect();
+        let detached = self.detached.as_ref().map(|(detached, _)| Arc::clone(detached));
+        let (board, swaps) = Board::new(self.stream.clone(), inline, detached, self.store.clone());
+        self.swaps = Some(swaps);
+        board
+    }
+
+    /// Feeds these sinks too, after the inline ones.
+    #[must_use]
+    pub fn with_detached(self, detached: Arc<Detached>, lineage: Lineage) -> Self {
+        Self { detached: Some((detached, lineage)), ..self }
     }
 
     /// What was delivered so far.
@@ -112,11 +162,57 @@ impl Node {
             let page = self.source.get_events().await?;
             if !page.history {
                 self.ahead = Some(page);
+                self.end_history().await?;
                 return Ok(Outcome::Hydrated);
             }
+            self.check_history(&page).await?;
             if let Some(outcome) = self.step(page, stop, observer).await? {
+                if outcome == Outcome::Hydrated {
+                    self.end_history().await?;
+                    self.end();
+                }
                 return Ok(outcome);
             }
+        }
+    }
+
+    /// Compares a page of history with what was delivered before, and begins another epoch if sinks want rewritten history put again.
+    async fn check_history(&mut self, page: &Page) -> Result<(), NodeError> {
+        let Some((detached, lineage)) = &mut self.detached else { return Ok(()) };
+        if let Some(rewritten) = lineage.check(&page.events).await? {
+            detached.window().rewrite(rewritten.stream.clone(), rewritten.common);
+            self.enter_epoch(rewritten.stream).await?;
+        }
+        Ok(())
+    }
+
+    async fn end_history(&mut self) -> Result<(), NodeError> {
+        let Some((detached, lineage)) = &mut self.detached else { return Ok(()) };
+        let rewritten = lineage.check_end().await?;
+        if let Some(rewritten) = &rewritten {
+            detached.window().rewrite(rewritten.stream.clone(), rewritten.common);
+        }
+        detached.window().end_history();
+        match rewritten {
+            Some(rewritten) => self.enter_epoch(rewritten.stream).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Inline sinks learn of the new epoch by being opened again.
+    async fn enter_epoch(&mut self, stream: Stream) -> Result<(), NodeError> {
+        self.stream = stream;
+        let info = OpenInfo { stream: self.stream.clone(), resume: None };
+        for sink in &mut self.sinks {
+            sink.reopen(&info).await?;
+        }
+        Ok(())
+    }
+
+    /// Nothing will follow.
+    fn end(&self) {
+        if let Some((detached, _)) = &self.detached {
+            detached.window().end();
         }
     }
 
@@ -135,12 +231,30 @@ impl Node {
                 Some(page) => page,
                 None => tokio::select! {
                     page = self.source.get_events() => page?,
+                    failure = failure_of(self.detached.as_ref()) => return Err(failure.into()),
                     () = stop.cancelled() => return Ok(Outcome::Stopped),
                 },
             };
             if let Some(outcome) = self.step(page, stop, observer).await? {
                 return Ok(outcome);
             }
+        }
+    }
+
+    /// Waits until every detached sink has made everything up to the last event delivered durable. Sinks that are paused or stopped are not
+    /// waited for.
+    ///
+    /// # Errors
+    ///
+    /// The failure of a sink whose failures end the process.
+    pub async fn drain(&mut self, stop: &CancellationToken, observer: &mut dyn Observer) -> Result<Outcome, NodeError> {
+        let Some((detached, _)) = &self.detached else { return Ok(Outcome::Ended) };
+        detached.window().end();
+        tokio::select! {
+            biased;
+            failure = detached.failure() => Err(failure.into()),
+            () = detached.drained(self.delivered.last, |statuses| observer.draining(statuses)) => Ok(Outcome::Ended),
+            () = stop.cancelled() => Ok(Outcome::Stopped),
         }
     }
 
@@ -155,6 +269,12 @@ impl Node {
             let flushed = sink.flush().await;
             let closed = sink.close(if flushed.is_ok() { reason } else { CloseReason::Failure }).await;
             first = first.or(flushed.and(closed).err());
+        }
+        if let Some((detached, lineage)) = &mut self.detached {
+            detached.stop().await;
+            if let Err(error) = lineage.keep().await {
+                tracing::warn!("the last events of the stream could not be kept: {error}");
+            }
         }
         first.map_or(Ok(()), |failure| Err(failure.into()))
     }
@@ -177,12 +297,55 @@ impl Node {
             }
             self.put(event, delivery).await?;
         }
+        for sink in &mut self.sinks {
+            sink.report(page.events.last(), page.history);
+        }
+        self.feed(page.events, page.history).await;
         self.flush_due().await?;
+        self.swap_ordered().await?;
         observer.delivered(&self.delivered, page.progress);
         match page.next {
             Next::More => Ok(stop.is_cancelled().then_some(Outcome::Stopped)),
             Next::Wait(time) => self.wait(time, stop).await,
             Next::End => Ok(Some(if page.history { Outcome::Hydrated } else { Outcome::Ended })),
+        }
+    }
+
+    /// Swaps inline sinks whose swap was ordered meanwhile.
+    async fn swap_ordered(&mut self) -> Result<(), NodeError> {
+        while let Some(swap) = self.swaps.as_mut().and_then(|swaps| swaps.try_recv().ok()) {
+            self.swap(swap).await?;
+        }
+        Ok(())
+    }
+
+    async fn swap(&mut self, swap: InlineSwap) -> Result<(), NodeError> {
+        let info = OpenInfo { stream: self.stream.clone(), resume: None };
+        let place = SwapPlace {
+            info: &info,
+            last: self.delivered.last,
+            store: self.store.as_ref(),
+            reopen: self.reopen.as_ref(),
+        };
+        if let Some(sink) = self.sinks.iter_mut().find(|sink| sink.name() == swap.sink) {
+            sink.swap(swap, &place).await?;
+            sink.report(None, false);
+        }
+        Ok(())
+    }
+
+    /// Hands a page to the detached sinks.
+    async fn feed(&mut self, events: Vec<StateEvent>, history: bool) {
+        let Some((detached, lineage)) = &mut self.detached else { return };
+        if !history {
+            lineage.follow(&events);
+        }
+        lineage.keep_now_and_then();
+        // Inline sinks must not be held up by detached ones, not even at start.
+        if history && self.sinks.is_empty() {
+            detached.window().push_history(events).await;
+        } else {
+            detached.window().push(events);
         }
     }
 
@@ -201,11 +364,14 @@ impl Node {
         let until = Instant::now() + time;
         loop {
             let due = self.sinks.iter().filter_map(InlineSink::flush_due).min().filter(|due| *due < until);
+            let failure = failure_of(self.detached.as_ref());
             tokio::select! {
                 () = stop.cancelled() => return Ok(Some(Outcome::Stopped)),
+                failure = failure => return Err(failure.into()),
                 () = sleep_until(due.unwrap_or(until)) => {}
             }
             self.flush_due().await?;
+            self.swap_ordered().await?;
             if due.is_none() {
                 return Ok(None);
             }
@@ -221,6 +387,14 @@ impl Node {
             sink.flush().await?;
         }
         Ok(())
+    }
+}
+
+/// The failure of a detached sink that ends the process; never, if there is none.
+async fn failure_of(detached: Option<&(Arc<Detached>, Lineage)>) -> SinkFailure {
+    match detached {
+        Some((detached, _)) => detached.failure().await,
+        None => std::future::pending().await,
     }
 }
 

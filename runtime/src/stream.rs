@@ -2,7 +2,9 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::event::{Position, StateEvent};
@@ -43,7 +45,8 @@ pub struct Stream {
 /// A digest of an event's json. It tells a rewritten event from the one read before; it is no protection against someone who
 /// may write the log.
 // XXH3 because every event is hashed on its way and it reads faster than memory delivers; nobody gains by a collision here.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct EventHash(u128);
 
 impl EventHash {
@@ -59,9 +62,60 @@ impl fmt::Display for EventHash {
     }
 }
 
+impl From<EventHash> for String {
+    fn from(hash: EventHash) -> Self {
+        hash.to_string()
+    }
+}
+
+/// A text that is no hash.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is not a hash of 32 hexadecimal digits")]
+pub struct ParseHashError(String);
+
+impl TryFrom<String> for EventHash {
+    type Error = ParseHashError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl FromStr for EventHash {
+    type Err = ParseHashError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let digits = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let number = u128::from_str_radix(text, 16).ok().filter(|_| digits);
+        number.map(Self).ok_or_else(|| ParseHashError(text.to_owned()))
+    }
+}
+
 impl fmt::Debug for EventHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "EventHash({self})")
+    }
+}
+
+/// A position and the hash of the event that stood there when it was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Anchor {
+    /// The position.
+    pub position: Position,
+    /// The event's hash.
+    pub hash: EventHash,
+}
+
+impl Anchor {
+    /// The anchor of an event.
+    pub fn of(event: &StateEvent) -> Self {
+        Self { position: event.position(), hash: EventHash::of(event.json()) }
+    }
+}
+
+impl fmt::Display for Anchor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "event {} (hash {})", self.position, self.hash)
     }
 }
 
@@ -84,6 +138,16 @@ impl Anchors {
             self.entries.pop_front();
         }
         self.entries.push_back((position, hash));
+    }
+
+    /// All of them, in order.
+    pub fn iter(&self) -> impl Iterator<Item = Anchor> + '_ {
+        self.entries.iter().map(|(position, hash)| Anchor { position: *position, hash: *hash })
+    }
+
+    /// Forgets what comes after a position, or everything.
+    pub fn cut(&mut self, after: Option<Position>) {
+        self.entries.retain(|(position, _)| after.is_some_and(|after| *position <= after));
     }
 
     /// The newest.
@@ -121,6 +185,15 @@ mod tests {
         assert!(!anchors.contains(&event(0, "a")));
         assert!(anchors.contains(&event(1, "a")));
         assert!(anchors.contains(&event(ANCHORS as u64, "a")));
+    }
+
+    #[test]
+    fn a_hash_comes_back_from_its_text() {
+        let hash = EventHash::of("x");
+        assert_eq!(hash.to_string().parse::<EventHash>().unwrap(), hash);
+        for wrong in ["", "x", "+1", &"f".repeat(33)] {
+            assert!(wrong.parse::<EventHash>().is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -127,10 +127,13 @@ pub(crate) fn open_info() -> OpenInfo {
     OpenInfo { stream: Stream { name: "test".to_owned(), epoch: 0, format: StreamFormat::state_event() }, resume: None }
 }
 
-/// Loads components with one cache for the whole test run.
+/// One cache of compiled components for the whole test run.
+pub(crate) fn cache() -> CompileCache {
+    CompileCache::open(target().join("test-components")).unwrap()
+}
+
 pub(crate) fn load(wasm: &[u8], limits: &Limits) -> Result<SinkComponent, LoadError> {
-    let cache = CompileCache::open(target().join("test-components")).unwrap();
-    SinkComponent::from_bytes(&SinkEngine::new(limits.stack)?, &cache, wasm)
+    SinkComponent::from_bytes(&SinkEngine::new(limits.stack)?, &cache(), wasm)
 }
 
 /// A guest as a sink, under the default limits but for those named.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use hydrant::component::{ComponentSink, FailureKind, LIMITS, Limits};
-use hydrant::sink::{Ack, CloseReason, Delivery, EventSink, SinkError};
+use hydrant::sink::{Ack, Batch, CloseReason, Delivery, EventSink, SinkError};
 
 use crate::harness::{block_on, component_sink, events, load, open_info, wat_sink};
 
@@ -156,6 +156,19 @@ fn bytes_copied_out_of_the_guest() {
 }
 
 #[test]
+fn state_handed_over() {
+    let save = |state: &str| {
+        let mut sink = component_sink("scripted", &[("handover-bytes", "2KiB")], &[("state", state)]);
+        block_on(async {
+            sink.open(&open_info()).await.unwrap();
+            sink.handover().unwrap().save().await
+        })
+    };
+    assert_eq!(save("2048").unwrap().bytes.len(), 2048);
+    assert!(save("2049").unwrap_err().to_string().contains("handover-bytes"));
+}
+
+#[test]
 fn stack() {
     assert_broke(&mut wat_sink(&descends(1_000_000), &[("fuel", "1000000000000")]), 1, "stack");
     let room = [("stack", "1MiB"), ("fuel", "1000000000000")];
@@ -172,7 +185,7 @@ fn recursion_in_a_compiled_guest_ends_in_a_failure_not_in_the_host() {
 
 #[test]
 fn no_limit_is_without_a_test() {
-    let tests = include_str!("limits.rs");
+    let tests = [include_str!("limits.rs"), include_str!("detached.rs")].concat();
     for limit in &LIMITS {
         assert!(tests.contains(&format!("\"{}\"", limit.name)), "no test names the limit {}", limit.name);
     }

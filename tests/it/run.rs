@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use crate::harness::{Folder, append, assert_exit, guest, hydrant, line, lines, stderr, stdout};
 
+/// A component on the inline lane; what the detached one does is told in `detached.rs`.
 fn wasm(name: &str, parameters: &str) -> String {
-    format!("wasm:{}?{parameters}", guest(name).display())
+    format!("wasm:{}?lane=inline&{parameters}", guest(name).display())
 }
 
 fn sample(folder: &Folder, events: u64) -> std::path::PathBuf {
@@ -216,11 +217,12 @@ fn bad_usage_exits_2_and_names_what_is_known() {
         (vec![], "no event sink is configured"),
         (vec!["stdout:", "stdout:"], "two sinks are named \"stdout\""),
         (vec!["s3://bucket"], "unknown scheme \"s3\""),
-        (vec!["stdout:?lane=detached"], "inline lane only"),
+        (vec!["stdout:?lane=fast"], "expected inline or detached"),
+        (vec!["stdout:?on-reject=skip"], "only sinks with lane=detached"),
         (vec!["stdout:?colour=red"], "known are flush, lane, name"),
         (
             vec![&*wasm("printer", "feul=1")],
-            "known are config.NAME, flush, flush-fuel, flush-timeout, fuel, fuel-per-byte",
+            "known are config.NAME, flush, flush-fuel, flush-timeout, fuel, fuel-per-byte, handles, handover-bytes",
         ),
         (vec![&*wasm("printer", "fuel=1")], "fuel takes 100000 to 1000000000000"),
         (vec![&*wasm("wrong-world", "")], "expected export hydrant:events/event-sink@0.1.0"),

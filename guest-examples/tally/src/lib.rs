@@ -9,6 +9,7 @@ wit_bindgen::generate!({
             include hydrant:events/with-lifecycle@0.1.0;
             include hydrant:events/with-flush@0.1.0;
             include hydrant:events/with-batch@0.1.0;
+            include hydrant:events/with-handover@0.1.0;
         }
     ",
     world: "example:tally/tally",
@@ -18,7 +19,7 @@ wit_bindgen::generate!({
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use exports::hydrant::events::{batch, event_sink, flush, lifecycle};
+use exports::hydrant::events::{batch, event_sink, flush, handover, lifecycle};
 use hydrant::events::types::{Format, Hints, Manifest};
 
 thread_local! {
@@ -52,6 +53,32 @@ impl batch::Guest for Tally {
 
 impl flush::Guest for Tally {
     fn flush() -> Result<(), flush::SinkError> {
+        Ok(())
+    }
+}
+
+/// Version of the state that is handed over: a line for each tag, with its count.
+const STATE_VERSION: u32 = 1;
+
+impl handover::Guest for Tally {
+    fn save() -> Result<handover::Saved, String> {
+        let lines = COUNTS
+            .with_borrow(|counts| counts.iter().map(|(tag, count)| format!("{tag} {count}\n")).collect::<String>());
+        Ok(handover::Saved { version: STATE_VERSION, bytes: lines.into_bytes() })
+    }
+
+    fn restore(saved: handover::Saved) -> Result<(), handover::RestoreError> {
+        use handover::RestoreError::{Invalid, UnknownVersion};
+        if saved.version != STATE_VERSION {
+            return Err(UnknownVersion(STATE_VERSION));
+        }
+        let text = String::from_utf8(saved.bytes).map_err(|error| Invalid(error.to_string()))?;
+        let count = |line: &str| {
+            let (tag, count) = line.split_once(' ')?;
+            Some((tag.to_owned(), count.parse().ok()?))
+        };
+        let counts: Option<BTreeMap<String, u64>> = text.lines().map(count).collect();
+        COUNTS.set(counts.ok_or_else(|| Invalid("a line is not a tag and a count".to_owned()))?);
         Ok(())
     }
 }

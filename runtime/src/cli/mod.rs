@@ -1,6 +1,7 @@
 //! The command line: arguments, exit codes, what a person sees.
 
 mod log;
+mod operate;
 mod progress;
 mod run;
 mod sample;
@@ -25,6 +26,46 @@ enum Command {
     /// Deliver the events of a source to sinks
     #[command(after_help = RUN_EXIT_CODES)]
     Run(RunArgs),
+    /// Show what each sink of a running hydrant is doing
+    Status {
+        /// As JSON, for programs
+        #[arg(long)]
+        json: bool,
+        /// Which versions of this sink's component ran when
+        #[arg(long, value_name = "SINK")]
+        history: Option<String>,
+        #[command(flatten)]
+        reach: ReachArgs,
+    },
+    /// Flush a sink and put nothing more to it
+    Pause {
+        /// The sink's name
+        sink: String,
+        #[command(flatten)]
+        reach: ReachArgs,
+    },
+    /// Go on with a sink that is paused, stopped or waiting
+    Resume {
+        /// The sink's name
+        sink: String,
+        #[command(flatten)]
+        reach: ReachArgs,
+    },
+    /// Put events to a sink again
+    Replay(ReplayArgs),
+    /// Put another version of a component in charge of a sink, without losing or reordering an event
+    Swap {
+        /// The sink's name
+        sink: String,
+        /// The new version
+        #[arg(value_name = "NEW.wasm")]
+        component: PathBuf,
+        #[command(flatten)]
+        reach: ReachArgs,
+    },
+    /// Look at events that were put aside, put them again, or remove them
+    #[command(subcommand)]
+    Parked(ParkedCommand),
     /// Look at a state log, or mend its tail
     #[command(subcommand, after_help = "Exit codes: 0 the log is whole, 3 it is not")]
     Log(LogCommand),
@@ -35,10 +76,10 @@ enum Command {
 const RUN_EXIT_CODES: &str = "\
 Exit codes:
   0  everything was delivered, or stopped while following
-  1  a sink failed, or --once was cut short
+  1  a sink failed or stopped, or --once was cut short
   2  bad usage or configuration
   3  the source is unreadable, has a bad line, has diverged or has a gap
-  4  delivered, but bad lines were skipped";
+  4  delivered, but events were parked or bad lines skipped, or a sink is paused";
 
 #[derive(Debug, Args)]
 struct RunArgs {
@@ -52,8 +93,10 @@ struct RunArgs {
     event_source: Option<String>,
     /// Where events are put, in the order given: stdout:, file://PATH, wasm:PATH
     ///
-    /// Parameters of every sink: name=NAME, lane=inline, flush=EVENTS,BYTES,TIME. Of a component: its limits (fuel, memory, timeout and so
-    /// on; an unknown name lists them all) and its own configuration as config.NAME=VALUE.
+    /// Parameters of every sink: name=NAME, lane=inline|detached, flush=EVENTS,BYTES,TIME, tags=A,B, not-tags=C. With lane=detached, the
+    /// default of components: from=oldest|now|POSITION, on-reject=park|skip|stop, on-failure=stop|terminate,
+    /// on-divergence=stop|redeliver, on-gap=stop|continue, and more. Of a component: its limits (fuel, memory, timeout and so on), watch=true
+    /// and its own configuration as config.NAME=VALUE. An unknown name lists them all.
     #[arg(long = "event-sink", value_name = "URI")]
     event_sinks: Vec<String>,
     /// hydrant's own folder, created when missing [default: ./hydrant-data]
@@ -63,8 +106,77 @@ struct RunArgs {
     #[arg(long, env = "HYDRANT_ONCE", num_args = 0..=1, default_missing_value = "true", require_equals = true,
         value_parser = clap::builder::BoolishValueParser::new())]
     once: Option<bool>,
+    /// Offer the admin API on this address too; it always listens on a socket in the data directory
+    #[arg(long, value_name = "ADDR", env = "HYDRANT_LISTEN")]
+    listen: Option<std::net::SocketAddr>,
+    /// The file with the token that requests over TCP have to carry
+    #[arg(long, value_name = "FILE", env = "HYDRANT_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
     #[command(flatten)]
     logging: LoggingArgs,
+}
+
+/// How a running hydrant is found.
+#[derive(Debug, Args)]
+struct ReachArgs {
+    /// The data directory of the running hydrant [default: ./hydrant-data]
+    #[arg(long, value_name = "DIR", env = "HYDRANT_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+    /// Its address instead, as it was given with --listen
+    #[arg(long, value_name = "ADDR", requires = "token_file")]
+    connect: Option<std::net::SocketAddr>,
+    /// The file with the token that it was started with
+    #[arg(long, value_name = "FILE", env = "HYDRANT_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct ReplayArgs {
+    /// The sink's name
+    sink: String,
+    /// The first position to be put: ID or ID:checkpoint
+    #[arg(long, value_name = "POSITION")]
+    from: hydrant::event::Position,
+    /// Remove what the sink keeps with the host
+    #[arg(long, conflicts_with = "keep_state")]
+    reset_state: bool,
+    /// Keep what the sink keeps with the host: events may count twice
+    #[arg(long)]
+    keep_state: bool,
+    #[command(flatten)]
+    reach: ReachArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum ParkedCommand {
+    /// List them with the reasons
+    List {
+        /// The sink's name
+        sink: String,
+        /// As JSON, whole events included
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        reach: ReachArgs,
+    },
+    /// Put them again
+    Put(ParkedArgs),
+    /// Remove them
+    Drop(ParkedArgs),
+}
+
+#[derive(Debug, Args)]
+struct ParkedArgs {
+    /// The sink's name
+    sink: String,
+    /// Which event: ID or ID:checkpoint
+    #[arg(required_unless_present = "all")]
+    position: Option<hydrant::event::Position>,
+    /// All of them
+    #[arg(long, conflicts_with = "position")]
+    all: bool,
+    #[command(flatten)]
+    reach: ReachArgs,
 }
 
 #[derive(Debug, Args)]
@@ -169,6 +281,12 @@ impl Exit {
 pub(crate) fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Run(args) => run::run(args),
+        Command::Status { json, history, reach } => operate::status(json, history, &reach),
+        Command::Pause { sink, reach } => operate::order(&sink, "pause", &reach),
+        Command::Resume { sink, reach } => operate::order(&sink, "resume", &reach),
+        Command::Replay(args) => operate::replay(&args),
+        Command::Swap { sink, component, reach } => operate::swap(&sink, &component, &reach),
+        Command::Parked(command) => operate::parked(command),
         Command::Log(command) => log::run(command),
         Command::Sample(args) => sample::run(&args),
     };

@@ -1,17 +1,23 @@
 //! `hydrant run`
 
-use std::path::{Path, PathBuf};
+mod announce;
+mod build;
 
-use anyhow::Context;
-use hydrant::component::{ComponentSink, SinkComponent, SinkEngine};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hydrant::admin::{Admin, Listening, SOCKET, listen_tcp, listen_unix, start_metrics, watch_file};
 use hydrant::config::{ConfigError, ConfigFile, SinkConfig, SinkKind, SourceConfig, check_names};
 use hydrant::data_dir::DataDir;
-use hydrant::delivery::{InlineSink, SinkFailure};
+use hydrant::delivery::{Departure, Detached, GuestWorkers, SinkFailure, SinkState, SinkStatus, Window};
 use hydrant::node::{Delivered, Node, NodeError, Observer, Outcome};
-use hydrant::sink::{CloseReason, EventSink, FileSink, StdoutSink};
-use hydrant::source::{EventSource, FileSource, Progress as SourceProgress, SourceError};
+use hydrant::sink::CloseReason;
+use hydrant::source::{EventSource, FileSource, Progress as SourceProgress, Reopen, SourceError};
 use hydrant::store::{Finding, LogFiles, ReadError, TailKind, refuse_node_folder};
 use hydrant::stream::Stream;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::progress::Progress;
@@ -24,6 +30,12 @@ struct Plan {
     data_dir: PathBuf,
     once: bool,
     log: LogForm,
+    admin: AdminPlan,
+}
+
+/// Where the admin API listens beside its socket, with the file of the token.
+struct AdminPlan {
+    listen: Option<(SocketAddr, PathBuf)>,
 }
 
 pub(super) fn run(args: RunArgs) -> Result<Exit, Failure> {
@@ -51,7 +63,16 @@ fn plan(args: RunArgs) -> Result<Plan, Failure> {
     check_names(&sinks).map_err(usage)?;
     refuse_node_files(&source, &sinks)?;
     let data_dir = args.data_dir.or(file.data_dir).unwrap_or_else(|| "hydrant-data".into());
-    Ok(Plan { source, sinks, data_dir, once: args.once.or(file.once).unwrap_or(false), log })
+    let listen = match (args.listen.or(file.listen), args.token_file.or(file.token_file)) {
+        (Some(address), Some(token_file)) => Some((address, token_file)),
+        (None, _) => None,
+        (Some(_), None) => {
+            let error = anyhow::anyhow!("--listen needs --token-file: over TCP the admin API asks for a token");
+            return Err(Exit::Usage.because()(error));
+        }
+    };
+    let once = args.once.or(file.once).unwrap_or(false);
+    Ok(Plan { source, sinks, data_dir, once, log, admin: AdminPlan { listen } })
 }
 
 /// A value from a flag, else from the file, else the default.
@@ -77,26 +98,38 @@ fn refuse_node_files(source: &SourceConfig, sinks: &[SinkConfig]) -> Result<(), 
 async fn deliver(plan: Plan) -> Result<Exit, Failure> {
     let data = DataDir::open(&plan.data_dir).map_err(Exit::Usage.because())?;
     let source = FileSource::new(&plan.source.path, plan.source.options.clone());
-    let stream = Stream {
-        name: match &plan.source.stream {
-            Some(name) => name.clone(),
-            None => data.stream_name(&source_key(&plan.source.path)).map_err(Exit::Usage.because())?,
-        },
-        epoch: 0,
-        format: source.format(),
+    let name = match &plan.source.stream {
+        Some(name) => name.clone(),
+        None => data.stream_name(&source_key(&plan.source.path)).map_err(Exit::Usage.because())?,
     };
-    let mut sinks = Vec::new();
-    for config in plan.sinks {
-        sinks.push(build(config, &data)?);
+    let mut stream = Stream { name, epoch: 0, format: source.format() };
+    let sinks = build::sinks(plan.sinks, &data).await?;
+    if let Some(store) = &sinks.store {
+        stream.epoch = store.epoch(&stream.name).map_err(Exit::SinkFailed.because())?.number;
     }
-    announce(&source, &stream, &sinks, plan.once);
-    let mut node = Node::new(stream, Box::new(source), sinks);
-    let outcome = work(&mut node, plan.once, plan.log).await;
+    announce::start(&source, &stream, &sinks, plan.once);
+    let (once, log, path, options) = (plan.once, plan.log, plan.source.path, plan.source.options);
+    let mut node = Node::new(stream.clone(), Box::new(source), sinks.inline);
+    let mut operated = None;
+    if let Some(store) = sinks.store {
+        announce::orphans(&store, &sinks.detached).map_err(Exit::SinkFailed.because())?;
+        let reopen = Reopen::new(move || Box::new(FileSource::new(&path, options.clone())));
+        let window = Arc::new(Window::new(stream));
+        let workers = GuestWorkers::start().map_err(Exit::SinkFailed.because())?;
+        let started = Detached::start(sinks.detached, &window, &store, reopen.clone(), &workers);
+        let (detached, lineage) = started.map_err(|departure| failed(departure.into()))?;
+        let detached = Arc::new(detached);
+        operated = Some((Arc::clone(&detached), workers));
+        node = node.with_detached(detached, lineage).with_versions(store, reopen);
+    }
+    let _operating = operate(&mut node, &data, plan.admin, sinks.watched).await?;
+    let outcome = work(&mut node, once, log).await;
     let delivered = node.delivered().clone();
     let reason = if outcome.is_ok() { CloseReason::Stop } else { CloseReason::Failure };
     let closed = node.close(reason).await;
+    let statuses = operated.as_ref().map(|(detached, _)| detached.statuses()).unwrap_or_default();
     match (outcome, closed) {
-        (Ok(outcome), Ok(())) => Ok(finished(outcome, plan.once, &delivered)),
+        (Ok(outcome), Ok(())) => Ok(finished(outcome, once, &delivered, &statuses)),
         (Err(error), closed) => {
             if let Err(error) = closed {
                 tracing::warn!("while closing: {:#}", anyhow::Error::from(error));
@@ -107,51 +140,48 @@ async fn deliver(plan: Plan) -> Result<Exit, Failure> {
     }
 }
 
+/// Lets the sinks be operated: the admin API, and files that are watched. It ends when the result is dropped.
+async fn operate(
+    node: &mut Node,
+    data: &DataDir,
+    admin: AdminPlan,
+    watched: Vec<(String, PathBuf)>,
+) -> Result<(Vec<Listening>, JoinSet<()>), Failure> {
+    let board = node.board();
+    let api = Admin::new(board.clone(), start_metrics());
+    let mut listening = Vec::new();
+    let unix = listen_unix(api.clone(), &data.path().join(SOCKET)).await;
+    listening.push(unix.map_err(Exit::Usage.because())?);
+    if let Some((address, token_file)) = admin.listen {
+        let tcp = listen_tcp(api, address, &token_file).await.map_err(Exit::Usage.because())?;
+        tracing::info!("admin API on {}", tcp.address.unwrap_or(address));
+        listening.push(tcp);
+    }
+    let mut watches = JoinSet::new();
+    for (sink, path) in watched {
+        watches.spawn(watch_file(board.clone(), sink, path));
+    }
+    Ok((listening, watches))
+}
+
 /// The stream's key in the data directory: the same file by another relative path is the same source.
 fn source_key(path: &Path) -> String {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     format!("file://{}", absolute.canonicalize().unwrap_or(absolute).display())
 }
 
-fn build(config: SinkConfig, data: &DataDir) -> Result<InlineSink, Failure> {
-    let sink: Box<dyn EventSink> = match config.kind {
-        SinkKind::Stdout => Box::new(StdoutSink::new()),
-        SinkKind::File(path) => Box::new(FileSink::new(path)),
-        SinkKind::Component { path, limits, config: settings } => {
-            let cache = data.compile_cache().map_err(Exit::Usage.because())?;
-            let component =
-                SinkEngine::new(limits.stack).and_then(|engine| SinkComponent::load(&engine, &cache, &path));
-            let context = || format!("sink {:?} cannot be loaded from {}", config.name, path.display());
-            let component = component.with_context(context).map_err(Exit::Usage.because())?;
-            Box::new(ComponentSink::new(&config.name, component, *limits, settings))
-        }
-    };
-    Ok(InlineSink::new(config.name, sink, config.flush))
-}
-
-/// Says what will be read, and what each sink will be sent.
-fn announce(source: &FileSource, stream: &Stream, sinks: &[InlineSink], once: bool) {
-    let source = source.describe();
-    let Stream { name, epoch, format } = stream;
-    tracing::info!("event source {source}, stream {name}, epoch {epoch}, format {format}");
-    let then = if once { "then exit" } else { "then what is added" };
-    for sink in sinks {
-        tracing::info!(
-            "event sink {:?} ({}), lane inline: every event from the first, {then}",
-            sink.name(),
-            sink.describe()
-        );
-    }
-}
-
 async fn work(node: &mut Node, once: bool, log: LogForm) -> Result<Outcome, NodeError> {
     let stop = stop_on_signal();
     let progress = if log == LogForm::Text { Progress::bytes("delivering") } else { Progress::none() };
-    let mut watch = Watch { progress, once };
+    let mut watch = Watch { progress, once, said: Instant::now() };
     node.open().await?;
     let outcome = node.hydrate(&stop, &mut watch).await?;
+    if once && outcome == Outcome::Hydrated {
+        let drained = node.drain(&stop, &mut watch).await?;
+        return Ok(if drained == Outcome::Stopped { drained } else { outcome });
+    }
     watch.progress.finish();
-    if once || outcome != Outcome::Hydrated {
+    if outcome != Outcome::Hydrated {
         return Ok(outcome);
     }
     let delivered = node.delivered();
@@ -192,12 +222,29 @@ async fn signal() {
 struct Watch {
     progress: Progress,
     once: bool,
+    said: Instant,
 }
+
+/// How often the log says which sink is waited for.
+const SAY_LAG_EVERY: Duration = Duration::from_secs(10);
 
 impl Observer for Watch {
     fn delivered(&mut self, delivered: &Delivered, progress: Option<SourceProgress>) {
         if let Some(SourceProgress { done, total }) = progress {
             self.progress.set(done, total, || format!("{} events", delivered.events));
+        }
+    }
+
+    fn draining(&mut self, statuses: &[SinkStatus]) {
+        let slowest = statuses.iter().filter(|status| status.state != SinkState::Stopped);
+        let Some(slowest) = slowest.max_by_key(|status| status.lag_events) else { return };
+        let lag = slowest.lag_events.unwrap_or(0);
+        let total = slowest.delivered.max(1) + lag;
+        let reason = slowest.reason.as_deref().unwrap_or("");
+        self.progress.set(total - lag, total, || format!("{} {} {reason}", slowest.sink, slowest.state));
+        if self.said.elapsed() >= SAY_LAG_EVERY {
+            self.said = Instant::now();
+            tracing::info!("waiting for sink {:?}: {}, {lag} events behind {reason}", slowest.sink, slowest.state);
         }
     }
 
@@ -211,18 +258,25 @@ impl Observer for Watch {
     }
 }
 
-fn finished(outcome: Outcome, once: bool, delivered: &Delivered) -> Exit {
+fn finished(outcome: Outcome, once: bool, delivered: &Delivered, statuses: &[SinkStatus]) -> Exit {
     let last = delivered.last.map_or_else(String::new, |last| format!(", the last one {last}"));
     tracing::info!("{} events delivered{last}", delivered.events);
     if delivered.skipped > 0 {
         tracing::warn!("{} bad lines were skipped", delivered.skipped);
     }
+    announce::end(statuses);
+    let is = |state| statuses.iter().any(|status| status.state == state);
+    let left_out = delivered.skipped > 0 || statuses.iter().any(|status| status.parked + status.skipped > 0);
     match outcome {
         Outcome::Stopped if once => {
-            tracing::error!("stopped before everything was delivered; the next run begins at the first event again");
+            tracing::error!(
+                "stopped before everything was delivered; the next run begins at the first event again, for detached sinks at \
+                 their cursors"
+            );
             Exit::SinkFailed
         }
-        _ if once && delivered.skipped > 0 => Exit::Skipped,
+        _ if once && is(SinkState::Stopped) => Exit::SinkFailed,
+        _ if once && (left_out || is(SinkState::Paused)) => Exit::Skipped,
         _ => Exit::Success,
     }
 }
@@ -233,6 +287,7 @@ fn failed(error: NodeError) -> Failure {
             report_log(failure);
             Exit::SinkFailed
         }
+        NodeError::Departure(Departure::Store(_)) => Exit::SinkFailed,
         _ => Exit::Source,
     };
     Failure { exit, remedy: remedy(&error), error: error.into() }
@@ -247,6 +302,17 @@ fn remedy(error: &NodeError) -> Option<&'static str> {
         NodeError::Source(SourceError::Log(ReadError::Diverged { .. } | ReadError::Gap { .. })) => {
             Some("if the log is the right one, start again: every event is put from its first on")
         }
+        NodeError::Departure(Departure::Diverged(_)) => Some(
+            "if this is the right log, on-divergence=redeliver in the sinks' URIs puts everything after the last event in common \
+             again, as another epoch",
+        ),
+        NodeError::Departure(Departure::Gap { .. }) => {
+            Some("if what is missing is not needed, on-gap=continue in the sink's URI goes on at the oldest event")
+        }
+        NodeError::Departure(Departure::OtherStream { .. }) => Some(
+            "give this source a data directory of its own with --data-dir, the sink another name with name=, or, if the log only \
+             moved, the stream its old name with stream= in the source's URI",
+        ),
         _ => None,
     }
 }

@@ -15,18 +15,21 @@ mod generated {
             package hydrant:host@0.1.0;
             world every-interface {
                 import hydrant:events/log@0.1.0;
+                import hydrant:events/key-value@0.1.0;
                 export hydrant:events/event-sink@0.1.0;
                 export hydrant:events/lifecycle@0.1.0;
                 export hydrant:events/flush@0.1.0;
                 export hydrant:events/batch@0.1.0;
+                export hydrant:events/handover@0.1.0;
             }
         ",
         world: "hydrant:host/every-interface",
+        imports: { "hydrant:events/key-value": trappable },
         exports: { default: async },
         // Strings are lowered from borrowed text: an event is copied once, into the guest.
         ownership: Borrowing { duplicate_if_necessary: true },
     });
 }
 
-pub(super) use generated::exports::hydrant::events::{batch, event_sink, flush, lifecycle};
-pub(super) use generated::hydrant::events::{log, types};
+pub(super) use generated::exports::hydrant::events::{batch, event_sink, flush, handover, lifecycle};
+pub(super) use generated::hydrant::events::{key_value, log, types};

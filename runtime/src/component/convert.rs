@@ -86,6 +86,8 @@ pub(super) fn opened(opened: lifecycle::Opened) -> Opened {
 pub(super) fn reason(reason: CloseReason) -> lifecycle::CloseReason {
     match reason {
         CloseReason::Stop => lifecycle::CloseReason::Stop,
+        CloseReason::Swap => lifecycle::CloseReason::Swap,
+        CloseReason::Reopen => lifecycle::CloseReason::Reopen,
         CloseReason::Failure => lifecycle::CloseReason::Failure,
     }
 }

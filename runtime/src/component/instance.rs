@@ -7,13 +7,15 @@ use tokio::time::timeout;
 use wasmtime::Store;
 use wasmtime::component::Instance;
 
-use super::bindings::{batch, event_sink, flush, lifecycle};
+use super::bindings::{batch, event_sink, flush, handover, lifecycle};
 use super::engine::EPOCH_MS;
 use super::failure::{FailureKind, GuestFailure, InForce, frames};
 use super::host::{GuestLog, HostState};
 use super::interface::Interface;
 use super::limits::Limits;
 use super::load::SinkComponent;
+use crate::sink::Usage;
+use crate::sink_store::KeyValue;
 
 /// Fuel after which a guest lets others run and its wall-clock limit is looked at: some 10 to 50 microseconds of work, so the yields
 /// themselves cost little.
@@ -66,7 +68,9 @@ pub(super) struct GuestInstance {
     lifecycle: Option<lifecycle::Guest>,
     flush: Option<flush::Guest>,
     batch: Option<batch::Guest>,
+    handover: Option<handover::Guest>,
     limits: Limits,
+    usage: Usage,
 }
 
 impl std::fmt::Debug for GuestInstance {
@@ -76,13 +80,23 @@ impl std::fmt::Debug for GuestInstance {
 }
 
 /// A store in which every limit is in force.
-fn store(component: &SinkComponent, limits: &Limits, log: &GuestLog) -> wasmtime::Result<Store<HostState>> {
-    let mut store = Store::new(component.engine.engine(), HostState::new(limits, log));
+fn store(
+    component: &SinkComponent,
+    limits: &Limits,
+    log: &GuestLog,
+    key_value: Option<&KeyValue>,
+) -> wasmtime::Result<Store<HostState>> {
+    let mut store = Store::new(component.engine.engine(), HostState::new(limits, log, key_value));
     store.limiter(|state| &mut state.limiter);
-    store.set_hostcall_fuel(usize::try_from(limits.hostcall_bytes).unwrap_or(usize::MAX));
+    bound_copies(&mut store, limits.hostcall_bytes);
     store.epoch_deadline_trap();
     store.fuel_async_yield_interval(Some(YIELD_INTERVAL))?;
     Ok(store)
+}
+
+/// Bounds the bytes that one call copies out of the guest.
+fn bound_copies(store: &mut Store<HostState>, bytes: u64) {
+    store.set_hostcall_fuel(usize::try_from(bytes).unwrap_or(usize::MAX));
 }
 
 impl GuestInstance {
@@ -91,9 +105,10 @@ impl GuestInstance {
         component: &SinkComponent,
         limits: &Limits,
         log: &GuestLog,
+        key_value: Option<&KeyValue>,
     ) -> Result<Self, GuestFailure> {
         let budget = Budget::open(limits);
-        let mut store = store(component, limits, log).map_err(|error| GuestFailure {
+        let mut store = store(component, limits, log, key_value).map_err(|error| GuestFailure {
             kind: FailureKind::Trap { message: error.to_string() },
             frames: Vec::new(),
             fuel_used: 0,
@@ -103,8 +118,28 @@ impl GuestInstance {
         let outcome = timeout(budget.time(), component.pre.instantiate_async(&mut store)).await;
         let instance = settle(&mut store, limits, &budget, outcome)?;
         let loaded = load(component, &mut store, &instance);
-        let (sink, lifecycle, flush, batch) = settle(&mut store, limits, &budget, Ok(loaded))?;
-        Ok(Self { store, sink, lifecycle, flush, batch, limits: limits.clone() })
+        let (sink, lifecycle, flush, batch, handover) = settle(&mut store, limits, &budget, Ok(loaded))?;
+        let limits = limits.clone();
+        Ok(Self { store, sink, lifecycle, flush, batch, handover, limits, usage: Usage::default() })
+    }
+
+    /// What the calls so far have used.
+    pub(super) fn usage(&self) -> Usage {
+        self.usage
+    }
+
+    /// Takes note of what a put used.
+    fn used(&mut self, budget: &Budget, events: u64) {
+        let fuel = budget.fuel.1.saturating_sub(self.store.get_fuel().unwrap_or(0)) / events.max(1);
+        let memory = self.store.data().limiter.memory() as u64;
+        let Usage { fuel_worst, memory_worst, calls, .. } = self.usage;
+        self.usage = Usage {
+            fuel,
+            fuel_worst: fuel_worst.max(fuel),
+            memory,
+            memory_worst: memory_worst.max(memory),
+            calls: calls + 1,
+        };
     }
 
     /// Calls `put-event`.
@@ -115,6 +150,7 @@ impl GuestInstance {
         let budget = Budget::put(&self.limits, event.json.len());
         arm(&mut self.store, &budget);
         let outcome = timeout(budget.time(), self.sink.call_put_event(&mut self.store, event)).await;
+        self.used(&budget, 1);
         settle(&mut self.store, &self.limits, &budget, outcome)
     }
 
@@ -124,9 +160,11 @@ impl GuestInstance {
         batch: batch::EventBatch<'_>,
     ) -> Result<Option<Result<batch::Progress, batch::BatchError>>, GuestFailure> {
         let Some(guest) = &self.batch else { return Ok(None) };
-        let budget = Budget::batch(&self.limits, batch.ids.len(), batch.json.len());
+        let events = batch.ids.len();
+        let budget = Budget::batch(&self.limits, events, batch.json.len());
         arm(&mut self.store, &budget);
         let outcome = timeout(budget.time(), guest.call_put_events(&mut self.store, batch)).await;
+        self.used(&budget, events as u64);
         settle(&mut self.store, &self.limits, &budget, outcome).map(Some)
     }
 
@@ -160,6 +198,33 @@ impl GuestInstance {
         settle(&mut self.store, &self.limits, &budget, outcome).map(Some)
     }
 
+    /// Calls `save`, if the guest has it. The state may have as many bytes as its own limit says.
+    pub(super) async fn save(&mut self) -> Result<Option<Result<handover::SavedResult, String>>, GuestFailure> {
+        let Some(guest) = &self.handover else { return Ok(None) };
+        let budget = Budget::flush(&self.limits);
+        arm(&mut self.store, &budget);
+        // The room for the few words around the bytes is that of any other result.
+        let bytes = self.limits.handover_bytes.saturating_add(self.limits.hostcall_bytes);
+        bound_copies(&mut self.store, bytes);
+        let outcome = timeout(budget.time(), guest.call_save(&mut self.store)).await;
+        bound_copies(&mut self.store, self.limits.hostcall_bytes);
+        settle(&mut self.store, &self.limits, &budget, outcome).map(Some)
+    }
+
+    /// Calls `restore`, if the guest has it.
+    pub(super) async fn restore(
+        &mut self,
+        version: u32,
+        bytes: &[u8],
+    ) -> Result<Option<Result<(), handover::RestoreError>>, GuestFailure> {
+        let Some(guest) = &self.handover else { return Ok(None) };
+        let budget = Budget::open(&self.limits);
+        arm(&mut self.store, &budget);
+        let saved = handover::SavedParam { version, bytes };
+        let outcome = timeout(budget.time(), guest.call_restore(&mut self.store, saved)).await;
+        settle(&mut self.store, &self.limits, &budget, outcome).map(Some)
+    }
+
     /// Calls `close`, if the guest has it.
     pub(super) async fn close(&mut self, reason: lifecycle::CloseReason) -> Result<(), GuestFailure> {
         let Some(guest) = &self.lifecycle else { return Ok(()) };
@@ -170,7 +235,8 @@ impl GuestInstance {
     }
 }
 
-type Functions = (event_sink::Guest, Option<lifecycle::Guest>, Option<flush::Guest>, Option<batch::Guest>);
+type Functions =
+    (event_sink::Guest, Option<lifecycle::Guest>, Option<flush::Guest>, Option<batch::Guest>, Option<handover::Guest>);
 
 fn load(component: &SinkComponent, store: &mut Store<HostState>, instance: &Instance) -> wasmtime::Result<Functions> {
     fn optional<I: Interface>(
@@ -185,6 +251,7 @@ fn load(component: &SinkComponent, store: &mut Store<HostState>, instance: &Inst
         optional(component.lifecycle.as_ref(), store, instance)?,
         optional(component.flush.as_ref(), store, instance)?,
         optional(component.batch.as_ref(), store, instance)?,
+        optional(component.handover.as_ref(), store, instance)?,
     ))
 }
 

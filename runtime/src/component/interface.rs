@@ -4,7 +4,7 @@ use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{Component, ComponentNamedList, Instance, InstancePre, Lift, Lower, TypedFunc};
 use wasmtime::{AsContextMut, Store};
 
-use super::bindings::{batch, event_sink, flush, lifecycle};
+use super::bindings::{batch, event_sink, flush, handover, lifecycle};
 use super::host::HostState;
 use super::load::LoadError;
 
@@ -56,6 +56,7 @@ interface!(event_sink, "event-sink", "put-event": func_put_event);
 interface!(lifecycle, "lifecycle", "describe": func_describe, "open": func_open, "close": func_close);
 interface!(flush, "flush", "flush": func_flush);
 interface!(batch, "batch", "put-events": func_put_events);
+interface!(handover, "handover", "save": func_save, "restore": func_restore);
 
 /// What a component exports.
 pub(super) struct Exported<'a> {

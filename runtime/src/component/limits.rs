@@ -61,6 +61,12 @@ pub struct Limits {
     pub handles: u64,
     /// Bytes copied out of the guest in one call, either way.
     pub hostcall_bytes: u64,
+    /// Bytes of state that a sink hands over at a swap.
+    pub handover_bytes: u64,
+    /// Keys that a sink keeps with the host.
+    pub key_value_keys: u64,
+    /// Bytes of the keys and values that a sink keeps with the host.
+    pub key_value_bytes: u64,
     /// WebAssembly call stack.
     pub stack: u64,
 }
@@ -72,7 +78,7 @@ const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
 
 /// All limits. The defaults rest on measurements of guests in seven languages.
-pub static LIMITS: [Limit; 13] = [
+pub static LIMITS: [Limit; 16] = [
     Limit {
         name: "fuel",
         unit: Unit::Count,
@@ -182,6 +188,33 @@ pub static LIMITS: [Limit; 13] = [
         field: |limits| &mut limits.hostcall_bytes,
     },
     Limit {
+        name: "handover-bytes",
+        unit: Unit::Bytes,
+        default: 16 * MIB,
+        min: KIB,
+        max: 256 * MIB,
+        reason: "bounds the state that a sink saves at a swap; the host holds it while the swap is watched",
+        field: |limits| &mut limits.handover_bytes,
+    },
+    Limit {
+        name: "key-value-keys",
+        unit: Unit::Count,
+        default: 10_000,
+        min: 0,
+        max: 10 * MILLION,
+        reason: "bounds the keys that a sink keeps with the host, on the disk that also holds every cursor",
+        field: |limits| &mut limits.key_value_keys,
+    },
+    Limit {
+        name: "key-value-bytes",
+        unit: Unit::Bytes,
+        default: 16 * MIB,
+        min: 0,
+        max: 4_096 * MIB,
+        reason: "bounds the bytes of those keys and their values",
+        field: |limits| &mut limits.key_value_bytes,
+    },
+    Limit {
         name: "stack",
         unit: Unit::Bytes,
         default: 512 * KIB,
@@ -208,6 +241,9 @@ impl Default for Limits {
             instances: 0,
             handles: 0,
             hostcall_bytes: 0,
+            handover_bytes: 0,
+            key_value_keys: 0,
+            key_value_bytes: 0,
             stack: 0,
         };
         for limit in &LIMITS {

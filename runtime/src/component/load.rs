@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use wasmtime::Engine;
 use wasmtime::component::{Component, InstancePre, Linker};
 
-use super::bindings::{batch, event_sink, flush, lifecycle};
+use super::bindings::{batch, event_sink, flush, handover, lifecycle};
 use super::cache::{CompileCache, ComponentDigest};
 use super::engine::SinkEngine;
 use super::host::{HostState, add_to_linker};
@@ -16,6 +16,9 @@ use super::interface::{Exported, Interface, imports_of, is_of_contract};
 /// The largest component taken, in bytes: a Python sink with its interpreter has under 20 MiB, and compiling costs seconds for each
 /// ten.
 pub const MAX_COMPONENT: u64 = 64 * 1024 * 1024;
+
+/// What a component imports to keep state with the host, in whatever version.
+const KEY_VALUE: &str = "hydrant:events/key-value@";
 
 /// Why a component cannot be a sink here.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +94,8 @@ pub struct SinkComponent {
     pub(super) lifecycle: Option<<lifecycle::Guest as Interface>::Indices>,
     pub(super) flush: Option<<flush::Guest as Interface>::Indices>,
     pub(super) batch: Option<<batch::Guest as Interface>::Indices>,
+    pub(super) handover: Option<<handover::Guest as Interface>::Indices>,
+    key_value: bool,
     digest: ComponentDigest,
 }
 
@@ -107,7 +112,7 @@ impl SinkComponent {
     ///
     /// [`LoadError`]. No guest code has run.
     pub fn load(engine: &SinkEngine, cache: &CompileCache, path: &Path) -> Result<Self, LoadError> {
-        let wasm = read(path)?;
+        let wasm = read_component(path)?;
         Self::from_bytes(engine, cache, &wasm)
     }
 
@@ -131,9 +136,16 @@ impl SinkComponent {
             lifecycle: exported.optional::<lifecycle::Guest>()?,
             flush: exported.optional::<flush::Guest>()?,
             batch: exported.optional::<batch::Guest>()?,
+            handover: exported.optional::<handover::Guest>()?,
+            key_value: imports_of(&component).iter().any(|name| name.starts_with(KEY_VALUE)),
             pre,
             digest,
         })
+    }
+
+    /// Whether it imports `key-value`, and so keeps state with the host.
+    pub fn uses_key_value(&self) -> bool {
+        self.key_value
     }
 
     /// sha256 of the component's bytes.
@@ -142,7 +154,12 @@ impl SinkComponent {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
+/// Reads a component's file.
+///
+/// # Errors
+///
+/// [`LoadError::Read`], or [`LoadError::TooLarge`] above [`MAX_COMPONENT`].
+pub fn read_component(path: &Path) -> Result<Vec<u8>, LoadError> {
     let fail = |source| LoadError::Read { path: path.to_owned(), source };
     let mut wasm = Vec::new();
     File::open(path).map_err(fail)?.take(MAX_COMPONENT + 1).read_to_end(&mut wasm).map_err(fail)?;

@@ -17,6 +17,8 @@ pub struct Manifest {
     pub writes: Option<StreamFormat>,
     /// The tags it wants; empty: all.
     pub tags: Vec<String>,
+    /// Whether its effects cannot be taken back by a later put.
+    pub irreversible: bool,
 }
 
 impl Manifest {
@@ -43,6 +45,7 @@ impl From<lifecycle::Manifest> for Manifest {
                 .collect(),
             writes: manifest.writes.map(|format| StreamFormat { name: format.name, version: format.version }),
             tags: manifest.tags,
+            irreversible: manifest.irreversible,
         }
     }
 }

@@ -16,11 +16,13 @@ mod limits;
 mod load;
 mod manifest;
 mod sink;
+mod versions;
 
 pub use cache::{CompileCache, ComponentDigest};
 pub use engine::SinkEngine;
 pub use failure::{FailureKind, GuestFailure};
 pub use limits::{LIMITS, Limit, LimitError, Limits, Unit};
-pub use load::{LoadError, MAX_COMPONENT, SinkComponent};
+pub use load::{LoadError, MAX_COMPONENT, SinkComponent, read_component};
 pub use manifest::Manifest;
-pub use sink::{BatchError, BatchProgress, ComponentSink};
+pub use sink::ComponentSink;
+pub use versions::{ComponentVersions, VersionError};

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 
+use super::bindings::handover;
 use super::convert::{self, Columns};
 use super::failure::{FailureKind, GuestFailure};
 use super::host::GuestLog;
@@ -10,7 +11,11 @@ use super::limits::Limits;
 use super::load::SinkComponent;
 use super::manifest::Manifest;
 use crate::event::StateEvent;
-use crate::sink::{Ack, CloseReason, Delivery, EventSink, OpenInfo, Opened, SinkError};
+use crate::sink::{
+    Ack, Batch, BatchError, BatchProgress, CloseReason, Delivery, EventSink, Handover, OpenInfo, Opened, SinkError,
+    SinkVersion, Usage,
+};
+use crate::sink_store::{KeyValue, Quota, Saved, SinkStore};
 
 /// Runs a component as a sink: one instance, started by `open`, dropped at the first failure.
 #[derive(Debug)]
@@ -19,34 +24,22 @@ pub struct ComponentSink {
     limits: Limits,
     config: Vec<(String, String)>,
     log: GuestLog,
+    key_value: Option<KeyValue>,
     manifest: Option<Manifest>,
     instance: Option<GuestInstance>,
-}
-
-/// How far a batch got, in events from its start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BatchProgress {
-    /// Taken by the sink.
-    pub taken: usize,
-    /// Of those, durable.
-    pub durable: usize,
-}
-
-/// A batch broke off.
-#[derive(Debug, thiserror::Error)]
-#[error("the batch broke off after {} events", progress.taken)]
-pub struct BatchError {
-    /// What was taken before.
-    pub progress: BatchProgress,
-    /// What is wrong with the next one, or with the sink.
-    #[source]
-    pub error: SinkError,
 }
 
 impl ComponentSink {
     /// A sink of this name. `config` is given to the guest at `open`.
     pub fn new(name: &str, component: SinkComponent, limits: Limits, config: Vec<(String, String)>) -> Self {
-        Self { component, limits, config, log: GuestLog::new(name), manifest: None, instance: None }
+        Self { component, limits, config, log: GuestLog::new(name), key_value: None, manifest: None, instance: None }
+    }
+
+    /// Gives the sink its key-value, if the component imports it. Whoever drives the sink commits the writes.
+    pub fn keep_state(&mut self, store: &SinkStore, name: &str) -> Option<KeyValue> {
+        let quota = Quota { keys: self.limits.key_value_keys, bytes: self.limits.key_value_bytes };
+        self.key_value = self.component.uses_key_value().then(|| KeyValue::new(store, name, quota));
+        self.key_value.clone()
     }
 
     /// What the component says of itself; known once it is open.
@@ -54,18 +47,35 @@ impl ComponentSink {
         self.manifest.as_ref()
     }
 
-    /// Whether the component takes events in batches.
-    pub fn takes_batches(&self) -> bool {
-        self.component.batch.is_some()
+    /// Drops the instance after a failure: the next call would find it half-finished.
+    fn keep<T>(&mut self, called: Result<T, GuestFailure>) -> Result<T, SinkError> {
+        called.map_err(|failure| {
+            self.instance = None;
+            self.log.report_dropped();
+            SinkError::Guest(failure)
+        })
     }
 
-    /// Puts many events in one call. The component must export `batch`.
-    ///
-    /// # Errors
-    ///
-    /// [`BatchError`] with what was taken; after a trap or a broken limit that is nothing, and the instance is gone.
-    pub async fn put_events(&mut self, events: &[StateEvent], delivery: Delivery) -> Result<BatchProgress, BatchError> {
-        let nothing = BatchProgress { taken: 0, durable: 0 };
+    async fn describe(&mut self, info: &OpenInfo) -> Result<(), SinkError> {
+        let Some(instance) = &mut self.instance else { return Ok(()) };
+        let described = instance.describe().await;
+        let manifest = self.keep(described)?.map(Manifest::from);
+        if let Some(manifest) = manifest.as_ref().filter(|manifest| !manifest.reads(&info.stream.format)) {
+            let accepts: Vec<String> = manifest.accepts.iter().map(ToString::to_string).collect();
+            let message =
+                format!("the stream is {}, but this component reads {} only", info.stream.format, accepts.join(", "));
+            self.instance = None;
+            return Err(SinkError::Fatal { message });
+        }
+        self.manifest = manifest;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Batch for ComponentSink {
+    async fn put_events(&mut self, events: &[StateEvent], delivery: Delivery) -> Result<BatchProgress, BatchError> {
+        let nothing = BatchProgress::default();
         let contract = |message: String| BatchError { progress: nothing, error: SinkError::Contract { message } };
         let columns = Columns::of(events, delivery).ok_or_else(|| contract("the batch is too large".to_owned()))?;
         let called = match &mut self.instance {
@@ -94,29 +104,45 @@ impl ComponentSink {
         }
         error.map_or(Ok(progress), |error| Err(BatchError { progress, error }))
     }
+}
 
-    /// Drops the instance after a failure: the next call would find it half-finished.
-    fn keep<T>(&mut self, called: Result<T, GuestFailure>) -> Result<T, SinkError> {
-        called.map_err(|failure| {
-            self.instance = None;
-            self.log.report_dropped();
-            SinkError::Guest(failure)
-        })
+#[async_trait]
+impl Handover for ComponentSink {
+    async fn save(&mut self) -> Result<Saved, SinkError> {
+        let called = match &mut self.instance {
+            Some(instance) => instance.save().await,
+            None => Err(gone()),
+        };
+        match self.keep(called)? {
+            Some(Ok(saved)) if saved.bytes.len() as u64 <= self.limits.handover_bytes => {
+                Ok(Saved { version: saved.version, bytes: saved.bytes })
+            }
+            Some(Ok(saved)) => Err(SinkError::Fatal {
+                message: format!(
+                    "its state has {} bytes, more than the limit handover-bytes ({}) allows",
+                    saved.bytes.len(),
+                    self.limits.handover_bytes
+                ),
+            }),
+            Some(Err(message)) => Err(SinkError::Fatal { message }),
+            None => Err(SinkError::Contract { message: "it does not export hydrant:events/handover".to_owned() }),
+        }
     }
 
-    async fn describe(&mut self, info: &OpenInfo) -> Result<(), SinkError> {
-        let Some(instance) = &mut self.instance else { return Ok(()) };
-        let described = instance.describe().await;
-        let manifest = self.keep(described)?.map(Manifest::from);
-        if let Some(manifest) = manifest.as_ref().filter(|manifest| !manifest.reads(&info.stream.format)) {
-            let accepts: Vec<String> = manifest.accepts.iter().map(ToString::to_string).collect();
-            let message =
-                format!("the stream is {}, but this component reads {} only", info.stream.format, accepts.join(", "));
-            self.instance = None;
-            return Err(SinkError::Fatal { message });
-        }
-        self.manifest = manifest;
-        Ok(())
+    async fn restore(&mut self, saved: &Saved) -> Result<(), SinkError> {
+        let called = match &mut self.instance {
+            Some(instance) => instance.restore(saved.version, &saved.bytes).await,
+            None => Err(gone()),
+        };
+        let message = match self.keep(called)? {
+            Some(Ok(())) => return Ok(()),
+            Some(Err(handover::RestoreError::UnknownVersion(known))) => {
+                format!("it does not know version {} of the state; it answered {known}", saved.version)
+            }
+            Some(Err(handover::RestoreError::Invalid(message))) => format!("it found the state invalid: {message}"),
+            None => "it does not export hydrant:events/handover".to_owned(),
+        };
+        Err(SinkError::Fatal { message })
     }
 }
 
@@ -137,7 +163,12 @@ impl EventSink for ComponentSink {
     }
 
     async fn open(&mut self, info: &OpenInfo) -> Result<Opened, SinkError> {
-        let started = GuestInstance::start(&self.component, &self.limits, &self.log).await;
+        if self.component.uses_key_value() && self.key_value.is_none() {
+            let message = "it keeps state with key-value, which needs the detached lane".to_owned();
+            return Err(SinkError::Contract { message });
+        }
+        let key_value = self.key_value.as_ref();
+        let started = GuestInstance::start(&self.component, &self.limits, &self.log, key_value).await;
         self.instance = Some(self.keep(started)?);
         self.describe(info).await?;
         let config: Vec<(&str, &str)> = self.config.iter().map(|(name, value)| (&**name, &**value)).collect();
@@ -153,9 +184,6 @@ impl EventSink for ComponentSink {
     }
 
     async fn put_event(&mut self, event: &StateEvent, delivery: Delivery) -> Result<Ack, SinkError> {
-        if self.manifest.as_ref().is_some_and(|manifest| !manifest.wants(event.tag())) {
-            return Ok(Ack::Durable);
-        }
         let called = match &mut self.instance {
             Some(instance) => instance.put_event(convert::event(event, delivery)).await,
             None => Err(gone()),
@@ -187,5 +215,29 @@ impl EventSink for ComponentSink {
 
     fn log_tail(&self) -> Vec<String> {
         self.log.tail()
+    }
+
+    fn wants(&self, tag: &str) -> bool {
+        self.manifest.as_ref().is_none_or(|manifest| manifest.wants(tag))
+    }
+
+    fn batch(&mut self) -> Option<&mut dyn Batch> {
+        self.component.batch.is_some().then_some(self as &mut dyn Batch)
+    }
+
+    fn handover(&mut self) -> Option<&mut dyn Handover> {
+        self.component.handover.is_some().then_some(self as &mut dyn Handover)
+    }
+
+    fn version(&self) -> Option<SinkVersion> {
+        Some(SinkVersion {
+            digest: self.component.digest().to_string(),
+            irreversible: self.manifest.as_ref().is_some_and(|manifest| manifest.irreversible),
+            key_value: self.component.uses_key_value(),
+        })
+    }
+
+    fn usage(&self) -> Usage {
+        self.instance.as_ref().map(GuestInstance::usage).unwrap_or_default()
     }
 }

@@ -1,6 +1,7 @@
 //! `hydrant.toml`: the same as the command line, as tables.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
@@ -8,7 +9,7 @@ use toml::{Table, Value};
 use super::{ConfigError, SinkConfig, SourceConfig};
 
 /// Keys at the top of the file.
-const KNOWN: [&str; 6] = ["data-dir", "event-sink", "event-source", "log", "log-level", "once"];
+const KNOWN: [&str; 8] = ["data-dir", "event-sink", "event-source", "listen", "log", "log-level", "once", "token-file"];
 
 /// What a configuration file says; everything in it is optional.
 ///
@@ -29,6 +30,10 @@ pub struct ConfigFile {
     pub event_sinks: Vec<SinkConfig>,
     /// As `--data-dir`.
     pub data_dir: Option<PathBuf>,
+    /// As `--listen`.
+    pub listen: Option<SocketAddr>,
+    /// As `--token-file`.
+    pub token_file: Option<PathBuf>,
     /// As `--once`.
     pub once: Option<bool>,
     /// As `--log`.
@@ -72,6 +77,11 @@ impl ConfigFile {
                     }
                 }
                 "data-dir" => config.data_dir = Some(text(value)?.into()),
+                "listen" => {
+                    let address = text(value)?.parse().map_err(|_| wrong("expected an address, as 127.0.0.1:9000"))?;
+                    config.listen = Some(address);
+                }
+                "token-file" => config.token_file = Some(text(value)?.into()),
                 "log" => config.log = Some(text(value)?),
                 "log-level" => config.log_level = Some(text(value)?),
                 "once" => config.once = Some(value.as_bool().ok_or_else(|| wrong("expected true or false"))?),

@@ -1,6 +1,7 @@
 //! What to run: from URIs, `hydrant.toml` and defaults to values that need no further checks.
 
 mod file;
+mod lane;
 mod settings;
 mod sink;
 mod source;
@@ -10,6 +11,7 @@ use std::io;
 use std::path::PathBuf;
 
 pub use file::ConfigFile;
+pub use lane::LaneConfig;
 pub use sink::{SinkConfig, SinkKind};
 pub use source::SourceConfig;
 pub use uri::UriError;

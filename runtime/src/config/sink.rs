@@ -2,17 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
+use super::lane::{self, LaneConfig};
 use super::settings::Settings;
 use super::uri::{Uri, UriError};
 use super::{ConfigError, read};
 use crate::component::{LIMITS, Limits};
-use crate::delivery::FlushPolicy;
+use crate::delivery::{FlushPolicy, TagFilter};
 
 /// Schemes of sinks.
 const SCHEMES: &str = "file:, stdout:, wasm:";
 
 /// Parameters of every sink.
-const COMMON: [&str; 3] = ["flush", "lane", "name"];
+const COMMON: [&str; 5] = ["flush", "lane", "name", "not-tags", "tags"];
 
 /// What a sink is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub enum SinkKind {
         limits: Box<Limits>,
         /// Its own configuration, in the order given.
         config: Vec<(String, String)>,
+        /// Whether a new version is put in charge when the file changes.
+        watch: bool,
     },
 }
 
@@ -41,6 +44,10 @@ pub struct SinkConfig {
     pub kind: SinkKind,
     /// When what it accepted is flushed.
     pub flush: FlushPolicy,
+    /// Which events it is put.
+    pub filter: TagFilter,
+    /// How it is fed.
+    pub lane: LaneConfig,
 }
 
 impl SinkConfig {
@@ -67,22 +74,23 @@ impl SinkConfig {
             _ if parsed.path.is_empty() => return Err(wrong_path("a path is needed").into()),
             "file" => SinkKind::File(path.to_owned()),
             _ => {
-                known.extend(LIMITS.iter().map(|limit| limit.name).chain(["config.NAME"]));
+                known.extend(LIMITS.iter().map(|limit| limit.name).chain(["config.NAME", "watch"]));
                 component(path, &mut settings)?
             }
         };
         let name = settings.take_parsed("name", sink_name)?;
         let flush = settings.take_parsed("flush", read)?.unwrap_or_default();
-        settings.take_parsed("lane", |lane| match lane {
-            "inline" => Ok(()),
-            "detached" => Err("this version has the inline lane only; leave it out or give lane=inline".to_owned()),
-            other => Err(format!("expected inline, not {other:?}")),
-        })?;
+        let filter = lane::take_filter(&mut settings)?;
+        let is_component = matches!(kind, SinkKind::Component { .. });
+        let lane = LaneConfig::take(&mut settings, is_component, flush, &filter)?;
+        if lane != LaneConfig::Inline {
+            known.extend(lane::DETACHED);
+        }
         known.sort_unstable();
         settings.finish(&known)?;
         let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
         let name = name.or(stem).unwrap_or_else(|| "stdout".to_owned());
-        Ok(Self { name, kind, flush })
+        Ok(Self { name, kind, flush, filter, lane })
     }
 }
 
@@ -94,7 +102,8 @@ fn component(path: &Path, settings: &mut Settings) -> Result<SinkKind, ConfigErr
         }
     }
     let config = settings.take_prefixed("config.");
-    Ok(SinkKind::Component { path: path.to_owned(), limits: Box::new(limits), config })
+    let watch = settings.take_parsed("watch", read)?.unwrap_or(false);
+    Ok(SinkKind::Component { path: path.to_owned(), limits: Box::new(limits), config, watch })
 }
 
 /// Longest name of a sink: it stands in every line of its log.
@@ -135,9 +144,9 @@ mod tests {
             error("wasm:a.wasm?feul=1").contains("\"feul\"") && error("wasm:a.wasm?feul=1").contains("fuel-per-byte")
         );
         assert!(error("wasm:a.wasm?fuel=1").contains("fuel takes 100000 to"));
-        assert!(error("stdout:?fuel=1").contains("known are flush, lane, name"));
-        assert!(error("wasm:a.wasm?lane=detached").contains("inline lane only"));
-        assert!(error("wasm:a.wasm?lane=fast").contains("expected inline"));
+        assert!(error("stdout:?fuel=1").contains("known are flush, lane, name, not-tags, tags"));
+        assert!(error("wasm:a.wasm?feul=1").contains("on-reject"));
+        assert!(error("wasm:a.wasm?lane=fast").contains("expected inline or detached"));
         assert!(error("wasm:a.wasm?fuel=100000&fuel=200000").contains("given twice"));
         assert!(error("stdout:x").contains("no path"));
         assert!(error("wasm:").contains("a path is needed"));

@@ -1,94 +1,52 @@
 //! The inline lane: ADR 29 to the letter. Each event is put on the step loop itself, and any failure ends the process.
 
-use std::error::Error;
-use std::fmt;
+use std::sync::Arc;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::board::InlineEntry;
+use super::detached::VersionLoader;
+use super::failure::{Doing, SinkFailure};
+use super::filter::TagFilter;
 use super::flush_policy::FlushPolicy;
-use crate::event::{Position, StateEvent};
+use super::status::{Progress, SinkState};
+use super::unflushed::Unflushed;
+use crate::event::StateEvent;
 use crate::sink::{Ack, CloseReason, Delivery, EventSink, OpenInfo, SinkError};
-
-/// What a sink was asked to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Doing {
-    /// To open.
-    Open,
-    /// To take an event.
-    Put {
-        /// Its position.
-        position: Position,
-        /// Its tag.
-        tag: String,
-    },
-    /// To flush what it accepted, up to this position.
-    Flush {
-        /// The last position accepted.
-        up_to: Position,
-    },
-    /// To close.
-    Close,
-}
-
-impl fmt::Display for Doing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Open => f.write_str("to open"),
-            Self::Put { position, tag } => write!(f, "at event {position} ({tag})"),
-            Self::Flush { up_to } => write!(f, "to flush the events up to {up_to}"),
-            Self::Close => f.write_str("to close"),
-        }
-    }
-}
-
-/// A sink failed. On the inline lane this ends the process.
-#[derive(Debug)]
-pub struct SinkFailure {
-    /// The sink's name.
-    pub sink: String,
-    /// What it was asked to do.
-    pub doing: Doing,
-    /// What it answered.
-    pub error: SinkError,
-    /// The last lines it wrote to its log.
-    pub log_tail: Vec<String>,
-}
-
-impl fmt::Display for SinkFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sink {:?} failed {}", self.sink, self.doing)
-    }
-}
-
-impl Error for SinkFailure {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&self.error)
-    }
-}
-
-/// What was accepted and not yet flushed.
-#[derive(Debug)]
-struct Unflushed {
-    events: u64,
-    bytes: u64,
-    since: Instant,
-    up_to: Position,
-}
 
 /// A sink on the inline lane, with its name and its flushes.
 #[derive(Debug)]
 pub struct InlineSink {
     name: String,
-    sink: Box<dyn EventSink>,
+    pub(super) sink: Box<dyn EventSink>,
     policy: FlushPolicy,
+    filter: TagFilter,
     unflushed: Option<Unflushed>,
     failed: bool,
+    versions: Option<Arc<dyn VersionLoader>>,
+    progress: watch::Sender<Progress>,
+    /// Events put since the last report.
+    put: u64,
 }
 
 impl InlineSink {
     /// Puts a sink on the lane.
     pub fn new(name: impl Into<String>, sink: Box<dyn EventSink>, policy: FlushPolicy) -> Self {
-        Self { name: name.into(), sink, policy, unflushed: None, failed: false }
+        let (name, filter, progress) = (name.into(), TagFilter::default(), watch::Sender::default());
+        Self { name, sink, policy, filter, unflushed: None, failed: false, versions: None, progress, put: 0 }
+    }
+
+    /// Lets the sink's component be swapped.
+    #[must_use]
+    pub fn with_versions(self, versions: Arc<dyn VersionLoader>) -> Self {
+        Self { versions: Some(versions), ..self }
+    }
+
+    /// Puts only what passes the filter.
+    #[must_use]
+    pub fn with_filter(self, filter: TagFilter) -> Self {
+        Self { filter, ..self }
     }
 
     /// The sink's name.
@@ -101,26 +59,57 @@ impl InlineSink {
         self.sink.describe()
     }
 
+    pub(super) fn passes(&self, event: &StateEvent, sink: &dyn EventSink) -> bool {
+        self.filter.passes(event.tag()) && sink.wants(event.tag())
+    }
+
+    pub(crate) fn entry(&self) -> InlineEntry {
+        let versions = self.versions.clone();
+        InlineEntry { name: self.name.clone(), progress: self.progress.subscribe(), versions }
+    }
+
+    /// Shows what the sink is doing, having been put everything up to this event.
+    pub(crate) fn report(&mut self, last: Option<&StateEvent>, catching_up: bool) {
+        let put = std::mem::take(&mut self.put);
+        self.progress.send_modify(|progress| {
+            progress.delivered(put);
+            let status = &mut progress.status;
+            if status.sink.is_empty() {
+                (status.sink, status.lane) = (self.name.clone(), "inline".to_owned());
+            }
+            status.state = if catching_up { SinkState::CatchingUp } else { SinkState::Live };
+            status.description = self.sink.describe();
+            status.digest = self.sink.version().map(|version| version.digest);
+            status.usage = self.sink.usage();
+            (status.lag_events, status.lag_seconds) = (Some(0), Some(0.0));
+            if let (Some(last), None) = (last, &self.unflushed) {
+                status.position = Some(last.position());
+            }
+        });
+    }
+
     pub(crate) async fn open(&mut self, info: &OpenInfo) -> Result<(), SinkFailure> {
         // Where the sink would like to start does not matter here: everything is put to it.
         self.sink.open(info).await.map(drop).map_err(|error| self.failure(Doing::Open, error))
     }
 
+    /// Flushes, closes and opens the sink again.
+    pub(crate) async fn reopen(&mut self, info: &OpenInfo) -> Result<(), SinkFailure> {
+        self.flush().await?;
+        self.close(CloseReason::Reopen).await?;
+        self.open(info).await
+    }
+
     pub(crate) async fn put_event(&mut self, event: &StateEvent, delivery: Delivery) -> Result<(), SinkFailure> {
+        if !self.passes(event, &*self.sink) {
+            return Ok(());
+        }
+        self.put += 1;
         match self.sink.put_event(event, delivery).await {
             Ok(Ack::Durable) => Ok(()),
             Ok(Ack::Accepted) => {
-                let unflushed = self.unflushed.get_or_insert_with(|| Unflushed {
-                    events: 0,
-                    bytes: 0,
-                    since: Instant::now(),
-                    up_to: event.position(),
-                });
-                unflushed.events += 1;
-                unflushed.bytes += event.json().len() as u64;
-                unflushed.up_to = event.position();
-                let full = unflushed.events >= self.policy.events || unflushed.bytes >= self.policy.bytes;
-                if full || unflushed.since.elapsed() >= self.policy.interval { self.flush().await } else { Ok(()) }
+                let unflushed = Unflushed::add(&mut self.unflushed, event.position(), 1, event.json().len());
+                if unflushed.is_due(&self.policy) { self.flush().await } else { Ok(()) }
             }
             Err(error) => {
                 let doing = Doing::Put { position: event.position(), tag: event.tag().to_owned() };
@@ -131,7 +120,7 @@ impl InlineSink {
 
     /// When what was accepted has to be flushed at the latest.
     pub(crate) fn flush_due(&self) -> Option<Instant> {
-        self.unflushed.as_ref().map(|unflushed| unflushed.since + self.policy.interval)
+        self.unflushed.as_ref().map(|unflushed| unflushed.due(&self.policy))
     }
 
     /// Flushes if something was accepted and the sink has not failed.

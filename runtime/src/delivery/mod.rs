@@ -1,7 +1,32 @@
-//! How events get from the source to the sinks.
+//! How events get from the source to the sinks: the inline lane on the step loop, and the detached lane apart from it.
 
+mod backoff;
+mod board;
+mod detached;
+mod failure;
+mod filter;
 mod flush_policy;
 mod inline;
+mod inline_swap;
+mod isolation;
+mod lineage;
+mod policy;
+mod status;
+mod unflushed;
+mod window;
+mod workers;
 
+pub use board::Board;
+pub use detached::{Detached, DetachedSink, NewVersion, Order, OrderError, VersionLoader};
+pub use failure::{Doing, SinkFailure};
+pub use filter::TagFilter;
 pub use flush_policy::{FlushPolicy, FlushPolicyError};
-pub use inline::{Doing, InlineSink, SinkFailure};
+pub use inline::InlineSink;
+pub use lineage::{Departure, Divergence, Lineage};
+pub use policy::{ChoiceError, DetachedPolicy, From, OnDivergence, OnFailure, OnGap, OnReject};
+pub use status::{SinkState, SinkStatus};
+pub use window::Window;
+
+pub(crate) use board::InlineSwap;
+pub(crate) use inline_swap::SwapPlace;
+pub use workers::{GuestWorkers, Standing};

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// What stands at a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
@@ -13,7 +15,10 @@ pub enum Kind {
 }
 
 /// A place in a stream: ordered by id, and for the same id an event comes before a checkpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+///
+/// Its text form is `ID` or `ID:checkpoint`, in serialised data too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Position {
     /// The event id that the node gave.
     pub id: u64,
@@ -30,6 +35,14 @@ impl Position {
     /// The position of a checkpoint.
     pub fn checkpoint(id: u64) -> Self {
         Self { id, kind: Kind::Checkpoint }
+    }
+
+    /// The last position that comes before this one; none before the first.
+    pub fn before(self) -> Option<Self> {
+        match self.kind {
+            Kind::Checkpoint => Some(Self::event(self.id)),
+            Kind::Event => self.id.checked_sub(1).map(Self::checkpoint),
+        }
     }
 }
 
@@ -61,9 +74,30 @@ impl FromStr for Position {
     }
 }
 
+impl From<Position> for String {
+    fn from(position: Position) -> Self {
+        position.to_string()
+    }
+}
+
+impl TryFrom<String> for Position {
+    type Error = ParsePositionError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_one_before_leaves_no_room_between() {
+        assert_eq!(Position::event(0).before(), None);
+        assert_eq!(Position::checkpoint(0).before(), Some(Position::event(0)));
+        assert_eq!(Position::event(1).before(), Some(Position::checkpoint(0)));
+    }
 
     #[test]
     fn a_checkpoint_comes_after_the_event_of_its_id_and_before_the_next() {

@@ -12,6 +12,7 @@ use async_trait::async_trait;
 
 use crate::component::GuestFailure;
 use crate::event::{Position, StateEvent};
+use crate::sink_store::Saved;
 use crate::stream::{EventHash, Stream};
 
 pub use file::FileSink;
@@ -23,7 +24,8 @@ pub use stdout::StdoutSink;
 ///
 /// # Duties
 ///
-/// * Calls come one at a time: `open` first and once, then puts and flushes in any order, `close` last.
+/// * Calls come one at a time: `open` first, then puts and flushes in any order, `close` last. The inline lane opens a sink once. The
+///   detached lane may open it again, after an error without a `close`: it then starts anew, having taken nothing.
 /// * Events come in the order of the log, but not each only once: at every start of an inline sink all events of the source are put again
 ///   (ADR 29). Putting an event a second time leaves the target as if it had been put once.
 /// * [`Ack::Durable`] is about that one event: it survives a crash from now on. [`Ack::Accepted`] events do after the next `flush`
@@ -51,6 +53,106 @@ pub trait EventSink: fmt::Debug + Send {
 
     /// The last lines that the sink itself wrote to its log, for the report of a failure; a native sink has none.
     fn log_tail(&self) -> Vec<String>;
+
+    /// Whether the sink wants events of this tag, once it is open. Others are not put to it, and count as durable.
+    fn wants(&self, _tag: &str) -> bool {
+        true
+    }
+
+    /// The sink's batches, if it takes any. As in the contract, this and [`handover`](Self::handover) are optional.
+    fn batch(&mut self) -> Option<&mut dyn Batch> {
+        None
+    }
+
+    /// The sink's handover, if it has one.
+    fn handover(&mut self) -> Option<&mut dyn Handover> {
+        None
+    }
+
+    /// Which component this is; none for a native sink.
+    fn version(&self) -> Option<SinkVersion> {
+        None
+    }
+
+    /// What the last call and the worst one used; nothing for a native sink.
+    fn usage(&self) -> Usage {
+        Usage::default()
+    }
+}
+
+/// Many events in one call.
+#[async_trait]
+pub trait Batch: Send {
+    /// Takes events in order, all of them put under the same circumstances.
+    ///
+    /// # Errors
+    ///
+    /// [`BatchError`] with what was taken before; after a trap or a broken limit that is nothing.
+    async fn put_events(&mut self, events: &[StateEvent], delivery: Delivery) -> Result<BatchProgress, BatchError>;
+}
+
+/// State handed from one instance of a sink to the next.
+#[async_trait]
+pub trait Handover: Send {
+    /// The state after the last event taken. Puts may go on afterwards.
+    ///
+    /// # Errors
+    ///
+    /// [`SinkError`], as from any call.
+    async fn save(&mut self) -> Result<Saved, SinkError>;
+
+    /// Takes over a state, after `open` and before the first put.
+    ///
+    /// # Errors
+    ///
+    /// [`SinkError::Fatal`] if the state is not understood.
+    async fn restore(&mut self, saved: &Saved) -> Result<(), SinkError>;
+}
+
+/// How far a batch got, in events from its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BatchProgress {
+    /// Taken by the sink.
+    pub taken: usize,
+    /// Of those, durable.
+    pub durable: usize,
+}
+
+/// A batch broke off.
+#[derive(Debug, thiserror::Error)]
+#[error("the batch broke off after {} events", progress.taken)]
+pub struct BatchError {
+    /// What was taken before.
+    pub progress: BatchProgress,
+    /// What is wrong with the next one, or with the sink.
+    #[source]
+    pub error: SinkError,
+}
+
+/// A component's version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SinkVersion {
+    /// sha256 of the component, in hex.
+    pub digest: String,
+    /// Whether its effects cannot be taken back by a later put.
+    pub irreversible: bool,
+    /// Whether it keeps state with the host.
+    pub key_value: bool,
+}
+
+/// What a guest's calls cost, by event: a batch's fuel is shared out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Usage {
+    /// Fuel for the last event.
+    pub fuel: u64,
+    /// Fuel for the most expensive event.
+    pub fuel_worst: u64,
+    /// Linear memory after the last event, in bytes.
+    pub memory: u64,
+    /// The most linear memory, in bytes.
+    pub memory_worst: u64,
+    /// Calls into this instance.
+    pub calls: u64,
 }
 
 /// What a sink learns when it is opened.
@@ -98,6 +200,10 @@ pub enum Ack {
 pub enum CloseReason {
     /// Everything asked for was delivered, or the process was asked to stop.
     Stop,
+    /// Another version takes over.
+    Swap,
+    /// The stream changed, or the host starts a fresh instance: `open` follows.
+    Reopen,
     /// This sink or another one failed.
     Failure,
 }

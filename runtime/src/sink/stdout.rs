@@ -45,7 +45,7 @@ impl EventSink for StdoutSink {
     }
 
     async fn open(&mut self, _info: &OpenInfo) -> Result<Opened, SinkError> {
-        Ok(Opened::Beginning)
+        Ok(Opened::Cursor)
     }
 
     async fn put_event(&mut self, event: &StateEvent, _delivery: Delivery) -> Result<Ack, SinkError> {

@@ -5,6 +5,7 @@ mod file;
 
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -42,6 +43,28 @@ pub trait EventSource: fmt::Debug + Send {
 
     /// The next events (ADR 29's `getEvents`).
     async fn get_events(&mut self) -> Result<Page, SourceError>;
+}
+
+/// Makes further readers of one source: for sinks that are too far behind for the window, and for those that are put everything again.
+#[derive(Clone)]
+pub struct Reopen(Arc<dyn Fn() -> Box<dyn EventSource> + Send + Sync>);
+
+impl Reopen {
+    /// Each call of `make` gives a reader that is not yet open.
+    pub fn new(make: impl Fn() -> Box<dyn EventSource> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(make))
+    }
+
+    /// A reader that is not yet open.
+    pub fn reader(&self) -> Box<dyn EventSource> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Reopen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reopen").finish_non_exhaustive()
+    }
 }
 
 /// Some events of a source, in order.

@@ -1,6 +1,7 @@
 //! What the host provides to a component: one file an imported interface, and the state they share.
 
 mod guest_log;
+mod key_value;
 mod log;
 mod stdio;
 
@@ -12,6 +13,7 @@ pub(super) use guest_log::GuestLog;
 use super::bindings;
 use super::limiter::StoreLimiter;
 use super::limits::Limits;
+use crate::sink_store::KeyValue;
 
 /// The state of one component instance.
 pub(super) struct HostState {
@@ -19,11 +21,12 @@ pub(super) struct HostState {
     table: ResourceTable,
     pub(super) limiter: StoreLimiter,
     log: GuestLog,
+    key_value: Option<KeyValue>,
 }
 
 impl HostState {
     /// Nothing is granted: no folder, no network, no environment, no arguments, an empty standard input.
-    pub(super) fn new(limits: &Limits, log: &GuestLog) -> Self {
+    pub(super) fn new(limits: &Limits, log: &GuestLog, key_value: Option<&KeyValue>) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(usize::try_from(limits.handles).unwrap_or(usize::MAX));
         let wasi = WasiCtxBuilder::new()
@@ -33,7 +36,7 @@ impl HostState {
             .allow_udp(false)
             .allow_ip_name_lookup(false)
             .build();
-        Self { wasi, table, limiter: StoreLimiter::new(limits), log: log.clone() }
+        Self { wasi, table, limiter: StoreLimiter::new(limits), log: log.clone(), key_value: key_value.cloned() }
     }
 }
 
@@ -52,5 +55,6 @@ impl WasiView for HostState {
 /// Adds everything a component may import: all of WASI 0.2, denying what was not granted, and our own interfaces.
 pub(super) fn add_to_linker(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    bindings::key_value::add_to_linker::<HostState, HasSelf<Option<KeyValue>>>(linker, |state| &mut state.key_value)?;
     bindings::log::add_to_linker::<HostState, HasSelf<GuestLog>>(linker, |state| &mut state.log)
 }

@@ -1,0 +1,147 @@
+//! The versions of one sink's component: loaded under the sink's limits, and kept so that one can be returned to.
+
+use std::error::Error;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::cache::{CompileCache, ComponentDigest};
+use super::engine::SinkEngine;
+use super::limits::Limits;
+use super::load::{LoadError, SinkComponent, read_component};
+use super::sink::ComponentSink;
+use crate::delivery::{NewVersion, VersionLoader};
+use crate::sink_store::{ActiveVersion, Change, SinkStore, StoreError, VersionRecord};
+
+/// Why the version in charge of a sink cannot be found out or loaded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VersionError {
+    /// The component cannot be loaded.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// A component cannot be kept, or one that was kept cannot be read.
+    #[error("cannot use {path}", path = .path.display())]
+    Kept {
+        /// Its file in the data directory.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// A component that was kept is not what it was.
+    #[error("the component kept in {path} was altered", path = .path.display())]
+    Altered {
+        /// Its file in the data directory.
+        path: PathBuf,
+    },
+    /// The store of cursors failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Loads the versions of one sink's component.
+#[derive(Debug)]
+pub struct ComponentVersions {
+    /// The sink's name.
+    pub name: String,
+    /// The engine for the sink's stack limit.
+    pub engine: SinkEngine,
+    /// Where compiled components are kept.
+    pub cache: CompileCache,
+    /// Where the components themselves are kept, by digest.
+    pub folder: PathBuf,
+    /// The limits of the sink.
+    pub limits: Limits,
+    /// The operator's configuration of the component.
+    pub config: Vec<(String, String)>,
+    /// The store of cursors and key-value.
+    pub store: SinkStore,
+}
+
+impl ComponentVersions {
+    /// Loads the version that is in charge: the configured file, unless a swap has put another one in its place since. What is in charge is
+    /// entered in the history if that is new.
+    ///
+    /// # Errors
+    ///
+    /// [`VersionError`].
+    pub async fn in_charge(&self, path: &Path) -> Result<(NewVersion, ActiveVersion), VersionError> {
+        let wasm = read_component(path)?;
+        let configured = ComponentDigest::of(&wasm).to_string();
+        let swapped = self.store.active_version(&self.name)?.filter(|active| active.configured == configured);
+        let (version, active) = match swapped {
+            Some(active) if active.digest != configured => (self.kept(&active.digest)?, active),
+            swapped => {
+                let digest = configured.clone();
+                let active = swapped.unwrap_or(ActiveVersion { configured, digest, watched: None });
+                (self.keep_and_load(&wasm)?, active)
+            }
+        };
+        let last = self.store.versions(&self.name)?.pop();
+        if last.is_none_or(|last| last.digest != active.digest) {
+            let since = self.store.cursor(&self.name)?.and_then(|cursor| cursor.durable).map(|place| place.position);
+            let at = std::time::UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_secs());
+            let record = VersionRecord { digest: active.digest.clone(), since, at, reason: "start".to_owned() };
+            self.store.commit(vec![Change::Record { sink: self.name.clone(), record }]).await?;
+        }
+        Ok((version, active))
+    }
+
+    fn keep_and_load(&self, wasm: &[u8]) -> Result<NewVersion, VersionError> {
+        let version = self.version(wasm)?;
+        let path = self.path(&version.digest);
+        if !path.exists() {
+            keep(&path, wasm).map_err(|source| VersionError::Kept { path, source })?;
+        }
+        Ok(version)
+    }
+
+    fn kept(&self, digest: &str) -> Result<NewVersion, VersionError> {
+        let path = self.path(digest);
+        let wasm = fs::read(&path).map_err(|source| VersionError::Kept { path: path.clone(), source })?;
+        if ComponentDigest::of(&wasm).to_string() != digest {
+            return Err(VersionError::Altered { path });
+        }
+        self.version(&wasm)
+    }
+
+    fn version(&self, wasm: &[u8]) -> Result<NewVersion, VersionError> {
+        let component = SinkComponent::from_bytes(&self.engine, &self.cache, wasm)?;
+        let digest = component.digest().to_string();
+        let mut sink = ComponentSink::new(&self.name, component, self.limits.clone(), self.config.clone());
+        let key_value = sink.keep_state(&self.store, &self.name);
+        Ok(NewVersion { sink: Box::new(sink), key_value, digest })
+    }
+
+    fn path(&self, digest: &str) -> PathBuf {
+        self.folder.join(format!("{digest}.wasm"))
+    }
+}
+
+/// Writes beside, syncs and renames, so that a crash leaves a whole file or none.
+fn keep(path: &Path, wasm: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    let mut beside = tempfile_beside(path)?;
+    io::Write::write_all(&mut beside.1, wasm)?;
+    beside.1.sync_all()?;
+    fs::rename(&beside.0, path)?;
+    fs::File::open(folder)?.sync_all()
+}
+
+fn tempfile_beside(path: &Path) -> io::Result<(PathBuf, fs::File)> {
+    let beside = path.with_extension(format!("{}.tmp", std::process::id()));
+    let file = fs::File::create(&beside)?;
+    Ok((beside, file))
+}
+
+impl VersionLoader for ComponentVersions {
+    fn load(&self, wasm: &[u8]) -> Result<NewVersion, Box<dyn Error + Send + Sync>> {
+        Ok(self.keep_and_load(wasm)?)
+    }
+
+    fn load_kept(&self, digest: &str) -> Result<NewVersion, Box<dyn Error + Send + Sync>> {
+        Ok(self.kept(digest)?)
+    }
+}

@@ -1,0 +1,42 @@
+//! How long to wait before trying again.
+
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+
+/// The first wait.
+const FIRST: Duration = Duration::from_millis(10);
+
+/// The longest wait before jitter: a target that comes back is found within a minute.
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// Waits that double from 10 ms to 30 s, each with up to as much again of jitter, so that sinks of one target do not come all at once.
+#[derive(Debug)]
+pub(super) struct Backoff(ExponentialBackoff);
+
+impl Backoff {
+    pub(super) fn new() -> Self {
+        let delays = ExponentialBuilder::new().with_min_delay(FIRST).with_max_delay(LONGEST);
+        Self(delays.with_factor(2.0).with_jitter().without_max_times().build())
+    }
+
+    /// The next wait.
+    pub(super) fn wait(&mut self) -> Duration {
+        self.0.next().unwrap_or(LONGEST)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_their_bound() {
+        let mut backoff = Backoff::new();
+        let waits: Vec<Duration> = (0..20).map(|_| backoff.wait()).collect();
+        for (number, wait) in waits.iter().enumerate() {
+            let least = FIRST.saturating_mul(1 << number).min(LONGEST);
+            assert!((least..=least * 2).contains(wait), "wait {number} is {wait:?}");
+        }
+    }
+}

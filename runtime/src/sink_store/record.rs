@@ -1,0 +1,136 @@
+//! The records of the store, kept as JSON: few a second, and readable when something went wrong.
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::Position;
+use crate::stream::Anchor;
+
+/// How far a sink has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cursor {
+    /// The stream it is a place in.
+    pub stream: String,
+    /// The stream's epoch.
+    pub epoch: u64,
+    /// The last position known durable, with the hash of its event where the event was seen; none: nothing is.
+    pub durable: Option<Place>,
+    /// The highest position ever put to the sink, by which events put again are flagged.
+    pub put: Option<Position>,
+}
+
+/// A position, with the hash of its event if one was read there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The position.
+    pub position: Position,
+    /// The event's hash; none where the sink or the operator named the position.
+    pub hash: Option<crate::stream::EventHash>,
+}
+
+impl Place {
+    /// As an anchor, if the event was seen.
+    pub fn anchor(&self) -> Option<Anchor> {
+        self.hash.map(|hash| Anchor { position: self.position, hash })
+    }
+}
+
+impl From<Position> for Place {
+    fn from(position: Position) -> Self {
+        Self { position, hash: None }
+    }
+}
+
+impl From<Anchor> for Place {
+    fn from(anchor: Anchor) -> Self {
+        Self { position: anchor.position, hash: Some(anchor.hash) }
+    }
+}
+
+/// How often a stream was found rewritten.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Epoch {
+    /// So often.
+    pub number: u64,
+    /// The last event that this epoch has in common with the one before.
+    pub common: Option<Place>,
+}
+
+impl Cursor {
+    /// Takes a cursor of an earlier epoch into this one: back to the last event in common, or to the beginning if that is not known.
+    pub fn enter(&mut self, epoch: Epoch) {
+        if self.epoch >= epoch.number {
+            return;
+        }
+        let common = epoch.common.filter(|_| self.epoch + 1 == epoch.number);
+        self.durable = match (self.durable, common) {
+            (Some(durable), Some(common)) if durable.position <= common.position => Some(durable),
+            (Some(_), common) => common,
+            (None, _) => None,
+        };
+        self.put = self.put.min(common.map(|common| common.position));
+        self.epoch = epoch.number;
+    }
+}
+
+/// An event that was put aside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParkedEvent {
+    /// Where it stood.
+    pub position: Position,
+    /// The stream's epoch then.
+    pub epoch: u64,
+    /// Its tag.
+    pub tag: String,
+    /// Its text, byte for byte.
+    pub json: String,
+    /// Why it was parked: the sink's words, or the failure that it led to.
+    pub error: String,
+    /// sha256 of the component that refused it.
+    pub digest: Option<String>,
+    /// When, in seconds since 1970.
+    pub parked_at: u64,
+}
+
+/// A sink's state as it handed it over.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Saved {
+    /// Version of its encoding.
+    pub version: u32,
+    /// The state.
+    pub bytes: Vec<u8>,
+}
+
+/// Which version of a component is in charge of a sink.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActiveVersion {
+    /// sha256 of the file that the configuration named when this was decided. Another file there puts an end to the decision.
+    pub configured: String,
+    /// sha256 of the component in charge, kept in the data directory.
+    pub digest: String,
+    /// The swap that is still watched, if one is.
+    pub watched: Option<WatchedSwap>,
+}
+
+/// What it takes to return to the version before a swap.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatchedSwap {
+    /// sha256 of the version before.
+    pub from: String,
+    /// The cursor at the switch.
+    pub cursor: Cursor,
+    /// The state that the version before saved.
+    pub saved: Option<Saved>,
+}
+
+/// A version taking charge of a sink.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionRecord {
+    /// sha256 of the component.
+    pub digest: String,
+    /// The last position durable when it took charge.
+    pub since: Option<Position>,
+    /// When, in seconds since 1970.
+    pub at: u64,
+    /// Why: a start, a swap, or a return with the failure that led to it.
+    pub reason: String,
+}
