@@ -7,7 +7,7 @@ WASM := wasm32-wasip2
 CARGO := cargo --locked
 
 .DEFAULT_GOAL := help
-.PHONY: help run test guests check bench bench-extism fuzz torture ci toolchain
+.PHONY: help run test guests guests-other skip-tally-c skip-tally-py check bench bench-extism fuzz torture ci toolchain
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -26,7 +26,34 @@ guests: toolchain ## Build every guest from source into target/guests/NAME.wasm
 			cmp -s $$built $(GUESTS)/$$name.wasm || cp $$built $(GUESTS)/$$name.wasm || exit 1; \
 		done; \
 	done
-	@echo "guests: $$(ls $(GUESTS) | wc -l) components in $(GUESTS)"
+	@$(MAKE) --no-print-directory guests-other
+	@echo "guests: $$(ls $(GUESTS)/*.wasm | wc -l) components in $(GUESTS)"
+
+# Guests in other languages, those whose toolchain is there. With HYDRANT_ALL_GUESTS set, as in CI, a missing one is an error.
+CLANG := $(shell command -v clang-19)
+COMPONENTIZE_PY := $(shell command -v componentize-py || ls target/componentize-py/bin/componentize-py 2>/dev/null)
+skip = $(if $(HYDRANT_ALL_GUESTS),@echo "guests: $(1) is missing: $(2)" >&2; exit 1,@echo "guests: $(1) skipped: $(2)")
+
+guests-other: $(if $(CLANG),$(GUESTS)/tally-c.wasm,skip-tally-c) $(if $(COMPONENTIZE_PY),$(GUESTS)/tally-py.wasm,skip-tally-py)
+
+skip-tally-c:
+	$(call skip,tally-c,there is no clang-19 (Debian: clang-19 lld-19 wasi-libc libclang-rt-19-dev-wasm32))
+
+skip-tally-py:
+	$(call skip,tally-py,there is no componentize-py (pip install componentize-py==0.25.1))
+
+# The contract and a world of tally's in one file, for tools that do not take a folder.
+target/tally.wit: guest-examples/tally.wit wit/*.wit
+	@{ cat $<; echo 'package hydrant:events@0.1.0 {'; cat wit/*.wit | grep -v '^package '; echo '}'; } > $@
+
+$(GUESTS)/tally-c.wasm: guest-examples/tally-c/tally.c guest-examples/tally-c/gen/tally.c guest-examples/tally-c/gen/tally.h target/tally.wit
+	@$(CLANG) --target=wasm32-wasi -mexec-model=reactor -std=gnu17 -Wall -Wextra -Werror -O2 -s \
+		-fuse-ld=$$(rustc --print target-libdir)/../bin/wasm-component-ld -Wl,--component-type,target/tally.wit \
+		-o $@ guest-examples/tally-c/tally.c guest-examples/tally-c/gen/tally.c
+
+$(GUESTS)/tally-py.wasm: guest-examples/tally-py/tally_sink.py target/tally.wit
+	@cd guest-examples/tally-py && PYTHONDONTWRITEBYTECODE=1 $(abspath $(COMPONENTIZE_PY)) -d $(CURDIR)/target/tally.wit -w tally \
+		componentize tally_sink -o $(CURDIR)/$@
 
 run: guests ## Deliver a sample log to two component sinks, and say what to try next
 	@$(CARGO) build --workspace --all-targets
@@ -62,7 +89,7 @@ bench: guests ## Measure against baselines in the same run; writes target/bench/
 fuzz: ## Throw random bytes at the log reader, URIs and configuration for a bounded time (PROPTEST_CASES=20000)
 	PROPTEST_CASES=$${PROPTEST_CASES:-20000} $(CARGO) test --workspace --test it -- fuzz
 
-torture: guests ## The crash tests in full: 200 rounds of kill -9
-	HYDRANT_TORTURE_ROUNDS=200 $(CARGO) test --workspace --test it -- kill
+torture: guests ## The fault tests in full: 200 rounds of kill -9, swaps and faults
+	HYDRANT_TORTURE_ROUNDS=200 $(CARGO) test --workspace --test it -- kill fault torture
 
 ci: check test ## What CI runs: check, guests, tests

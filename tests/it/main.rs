@@ -19,6 +19,7 @@ mod events;
 mod follow;
 mod fuzz;
 mod harness;
+mod languages;
 mod limits;
 mod log_tools;
 mod operate;
