@@ -11,6 +11,7 @@ use hydrant::store::{AppendError, GroupCommit, LogAppender, LogFile, OwnError, o
 use proptest::prelude::*;
 
 use crate::harness::{Folder, append, assert_exit, block_on, events, hydrant, line, lines, read_log, stderr};
+use crate::torture::rounds;
 
 /// A file that loses whatever was not synced, and fails on demand.
 #[derive(Clone, Debug, Default)]
@@ -212,11 +213,6 @@ fn a_full_disk_ends_the_process_with_a_message_and_the_next_run_finishes() {
     assert!(left.is_empty() || left.ends_with('\n'), "only whole lines are left");
     assert_exit(&folder.run(&source, &[&format!("file://{}", out.display())], &["--once"]), 0);
     assert_eq!(fs::read_to_string(&out).unwrap(), lines(0..3_000));
-}
-
-/// Rounds of kill -9; many more in `make torture`.
-fn rounds() -> u64 {
-    std::env::var("HYDRANT_TORTURE_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(20)
 }
 
 #[test]

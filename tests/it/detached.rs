@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use hydrant::component::{ComponentVersions, Limits, SinkEngine};
 use hydrant::delivery::{
-    Departure, Detached, DetachedPolicy, DetachedSink, From, GuestWorkers, OnDivergence, OnFailure, OnGap, OnReject,
-    Order, SinkState, SinkStatus, TagFilter, Window,
+    Departure, Detached, DetachedPolicy, DetachedSink, FlushPolicy, From, GuestWorkers, InlineSink, OnDivergence,
+    OnFailure, OnGap, OnReject, Order, SinkState, SinkStatus, TagFilter, Window,
 };
 use hydrant::event::{Position, StateEvent};
 use hydrant::node::{Node, NodeError, Outcome, Silent};
@@ -129,6 +129,14 @@ impl World {
     }
 
     fn start(&self, sinks: Vec<DetachedSink>) -> Result<Started, Departure> {
+        self.start_with(sinks, Vec::new())
+    }
+
+    fn start_beside(&self, sinks: Vec<DetachedSink>, inline: &Witness) -> Result<Started, Departure> {
+        self.start_with(sinks, vec![InlineSink::new("inline", Box::new(inline.clone()), FlushPolicy::default())])
+    }
+
+    fn start_with(&self, sinks: Vec<DetachedSink>, inline: Vec<InlineSink>) -> Result<Started, Departure> {
         let store = self.store();
         let mut stream = open_info().stream;
         stream.epoch = store.epoch(&stream.name).unwrap().number;
@@ -141,7 +149,7 @@ impl World {
         let detached = Arc::new(detached);
         // The workers live as long as the sinks that run on them.
         std::mem::forget(workers);
-        let node = Node::new(stream, source(), Vec::new());
+        let node = Node::new(stream, source(), inline);
         let node = node.with_detached(Arc::clone(&detached), lineage).with_versions(store.clone(), reopen);
         Ok(Started { node, detached, store })
     }
@@ -705,4 +713,41 @@ fn instances_are_recycled_and_nothing_is_lost_or_counted_twice() {
         assert_eq!(statuses[0].delivered, 500, "the tally's counts were handed over, not made anew");
         assert_eq!(counts(&world.store(), "TickObserved"), 500);
     });
+}
+
+/// A store that fails as a full disk does, until told otherwise.
+#[test]
+fn a_failing_cursor_store_holds_the_detached_sinks_and_nobody_else() {
+    let world = World::new(&lines(0..10));
+    let disk = crate::sink_store::LosingDisk::default();
+    let world = World { store: disk.store(), ..world };
+    let (held, inline) = (Witness::durable(), Witness::durable());
+    run(async {
+        let mut started = world.start_beside(vec![native(&held)], &inline).unwrap();
+        let stop = CancellationToken::new();
+        started.node.open().await.unwrap();
+        started.node.hydrate(&stop, &mut Silent).await.unwrap();
+        until("the first commit", || started.detached.statuses()[0].position == Some(Position::event(9))).await;
+        disk.fill(true);
+        let node = &mut started.node;
+        let mut silent = Silent;
+        let follow = node.follow(&stop, &mut silent);
+        let detached = &started.detached;
+        let drive = async {
+            append(&world.log, &lines(10..11));
+            until("state retrying", || detached.statuses()[0].state == SinkState::Retrying).await;
+            append(&world.log, &lines(11..20));
+            until("the inline sink", || inline.ids().len() == 20).await;
+            let status = &detached.statuses()[0];
+            assert_eq!(status.position, Some(Position::event(9)));
+            assert!(status.reason.as_ref().unwrap().contains("the store of cursors"), "{status:?}");
+            disk.fill(false);
+            until("the cursor", || detached.statuses()[0].position == Some(Position::event(19))).await;
+            stop.cancel();
+        };
+        let (outcome, ()) = tokio::join!(follow, drive);
+        assert_eq!(outcome.unwrap(), Outcome::Stopped);
+        started.node.close(CloseReason::Stop).await.unwrap();
+    });
+    assert_eq!(held.ids(), (0..20).collect::<Vec<_>>());
 }

@@ -26,4 +26,6 @@ mod operate;
 mod repository;
 mod run;
 mod sample;
+mod sink_store;
 mod store_properties;
+mod torture;

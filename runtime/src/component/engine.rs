@@ -1,13 +1,14 @@
 //! How wasmtime is set up, and the clock behind its epochs.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
 use wasmtime::{Config, Engine};
 
-use super::load::LoadError;
+use super::load::{LoadError, Loaded};
 
 /// Milliseconds between two epochs. Epochs only back up the wall-clock limits, so this may be coarse.
 pub(super) const EPOCH_MS: u64 = 100;
@@ -19,6 +20,8 @@ const HOST_STACK: usize = 1024 * 1024;
 #[derive(Clone, Debug)]
 pub struct SinkEngine {
     engine: Engine,
+    /// Components in use, by digest: many sinks of one component share its code.
+    loaded: Arc<Mutex<HashMap<String, Weak<Loaded>>>>,
     /// Dropping the last of these ends the ticker.
     _ticker: Arc<Sender<()>>,
 }
@@ -38,7 +41,18 @@ impl SinkEngine {
         config.concurrency_support(false);
         let engine = Engine::new(&config).map_err(LoadError::Engine)?;
         let ticker = start_ticker(&engine).map_err(|error| LoadError::Engine(error.into()))?;
-        Ok(Self { engine, _ticker: Arc::new(ticker) })
+        Ok(Self { engine, loaded: Arc::default(), _ticker: Arc::new(ticker) })
+    }
+
+    /// A component that is in use already.
+    pub(super) fn loaded(&self, digest: &str) -> Option<Arc<Loaded>> {
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner).get(digest)?.upgrade()
+    }
+
+    pub(super) fn keep_loaded(&self, digest: String, component: &Arc<Loaded>) {
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        loaded.retain(|_, component| component.strong_count() > 0);
+        loaded.insert(digest, Arc::downgrade(component));
     }
 
     /// The engine itself.

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use wasmtime::Engine;
 use wasmtime::component::{Component, InstancePre, Linker};
@@ -85,10 +86,23 @@ fn list(names: &[String]) -> String {
     if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
 }
 
-/// A component that passed every check that can be made without running it.
+/// A component that passed every check that can be made without running it. Clones, and loads of the same bytes on one engine, share it.
 #[derive(Clone)]
 pub struct SinkComponent {
     pub(super) engine: SinkEngine,
+    loaded: Arc<Loaded>,
+}
+
+impl std::ops::Deref for SinkComponent {
+    type Target = Loaded;
+
+    fn deref(&self) -> &Loaded {
+        &self.loaded
+    }
+}
+
+/// Code and functions of a component.
+pub struct Loaded {
     pub(super) pre: InstancePre<HostState>,
     pub(super) sink: <event_sink::Guest as Interface>::Indices,
     pub(super) lifecycle: Option<<lifecycle::Guest as Interface>::Indices>,
@@ -101,7 +115,13 @@ pub struct SinkComponent {
 
 impl std::fmt::Debug for SinkComponent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SinkComponent").field("digest", &self.digest).finish_non_exhaustive()
+        self.loaded.fmt(f)
+    }
+}
+
+impl std::fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Loaded").field("digest", &self.digest).finish_non_exhaustive()
     }
 }
 
@@ -127,11 +147,13 @@ impl SinkComponent {
             return Err(LoadError::CoreModule);
         }
         let digest = ComponentDigest::of(wasm);
+        if let Some(loaded) = engine.loaded(&digest.to_string()) {
+            return Ok(Self { engine: engine.clone(), loaded });
+        }
         let component = cache.component(engine.engine(), wasm, &digest)?;
         let pre = link(engine.engine(), &component)?;
         let exported = Exported::of(&component, &pre);
-        Ok(Self {
-            engine: engine.clone(),
+        let loaded = Arc::new(Loaded {
             sink: exported.required::<event_sink::Guest>()?,
             lifecycle: exported.optional::<lifecycle::Guest>()?,
             flush: exported.optional::<flush::Guest>()?,
@@ -140,7 +162,9 @@ impl SinkComponent {
             key_value: imports_of(&component).iter().any(|name| name.starts_with(KEY_VALUE)),
             pre,
             digest,
-        })
+        });
+        engine.keep_loaded(loaded.digest.to_string(), &loaded);
+        Ok(Self { engine: engine.clone(), loaded })
     }
 
     /// Whether it imports `key-value`, and so keeps state with the host.

@@ -80,6 +80,8 @@ pub struct SinkStatus {
     pub restarts: u64,
     /// Versions that took charge since the start.
     pub swaps: u64,
+    /// Milliseconds that the last swap held the sink up, calls of the guests included.
+    pub swap_pause_ms: Option<f64>,
     /// sha256 of the component.
     pub digest: Option<String>,
     /// Fuel and memory of the last event and the worst one, and calls, of this instance.

@@ -1,5 +1,6 @@
 //! From the configuration of sinks to sinks.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,6 +13,9 @@ use hydrant::sink::{EventSink, FileSink, StdoutSink};
 use hydrant::sink_store::{ActiveVersion, SinkStore};
 
 use crate::cli::{Exit, Failure};
+
+/// Engines by the stack limit of their guests.
+type Engines = BTreeMap<u64, SinkEngine>;
 
 /// All sinks, by lane.
 pub(super) struct Sinks {
@@ -28,6 +32,8 @@ pub(super) async fn sinks(configs: Vec<SinkConfig>, data: &DataDir) -> Result<Si
     let is_kept =
         |config: &SinkConfig| config.lane != LaneConfig::Inline || matches!(config.kind, SinkKind::Component { .. });
     let store = if configs.iter().any(is_kept) { Some(open_store(data)?) } else { None };
+    // One engine for each stack limit: sinks that share one share compiled code.
+    let mut engines = BTreeMap::new();
     let mut sinks = Sinks { inline: Vec::new(), detached: Vec::new(), store, watched: Vec::new() };
     for config in configs {
         if let SinkKind::Component { path, watch: true, .. } = &config.kind {
@@ -36,9 +42,9 @@ pub(super) async fn sinks(configs: Vec<SinkConfig>, data: &DataDir) -> Result<Si
         match (config.lane.clone(), &sinks.store) {
             (LaneConfig::Detached(policy), Some(store)) => {
                 let store = store.clone();
-                sinks.detached.push(detached_sink(config, *policy, data, &store).await?);
+                sinks.detached.push(detached_sink(config, *policy, data, &store, &mut engines).await?);
             }
-            _ => sinks.inline.push(inline_sink(config, data, sinks.store.as_ref()).await?),
+            _ => sinks.inline.push(inline_sink(config, data, sinks.store.as_ref(), &mut engines).await?),
         }
     }
     Ok(sinks)
@@ -58,12 +64,17 @@ fn native(kind: &SinkKind) -> Option<Box<dyn EventSink>> {
     }
 }
 
-async fn inline_sink(config: SinkConfig, data: &DataDir, store: Option<&SinkStore>) -> Result<InlineSink, Failure> {
+async fn inline_sink(
+    config: SinkConfig,
+    data: &DataDir,
+    store: Option<&SinkStore>,
+    engines: &mut Engines,
+) -> Result<InlineSink, Failure> {
     let (SinkKind::Component { path, limits, config: settings, .. }, Some(store)) = (&config.kind, store) else {
         let sink = native(&config.kind).unwrap_or_else(|| Box::new(StdoutSink::new()));
         return Ok(InlineSink::new(config.name, sink, config.flush).with_filter(config.filter));
     };
-    let (version, versions, _) = component(&config.name, path, limits, settings, data, store).await?;
+    let (version, versions, _) = component(&config.name, path, limits, settings, data, store, engines).await?;
     if version.key_value.is_some() {
         let error = anyhow::anyhow!(
             "sink {:?} keeps state with key-value, and the inline lane would count every event again at each start; give it \
@@ -80,12 +91,13 @@ async fn detached_sink(
     policy: DetachedPolicy,
     data: &DataDir,
     store: &SinkStore,
+    engines: &mut Engines,
 ) -> Result<DetachedSink, Failure> {
     let SinkKind::Component { path, limits, config: settings, .. } = &config.kind else {
         let sink = native(&config.kind).unwrap_or_else(|| Box::new(StdoutSink::new()));
         return Ok(DetachedSink { name: config.name, sink, key_value: None, policy, versions: None });
     };
-    let (version, versions, active) = component(&config.name, path, limits, settings, data, store).await?;
+    let (version, versions, active) = component(&config.name, path, limits, settings, data, store, engines).await?;
     let NewVersion { sink, key_value, .. } = version;
     Ok(DetachedSink { name: config.name, sink, key_value, policy, versions: Some((versions, active)) })
 }
@@ -98,12 +110,17 @@ async fn component(
     settings: &[(String, String)],
     data: &DataDir,
     store: &SinkStore,
+    engines: &mut Engines,
 ) -> Result<(NewVersion, Arc<ComponentVersions>, ActiveVersion), Failure> {
     let context = || format!("sink {name:?} cannot be loaded from {}", path.display());
-    let versions = || -> anyhow::Result<ComponentVersions> {
+    let mut versions = || -> anyhow::Result<ComponentVersions> {
+        let engine = match engines.get(&limits.stack) {
+            Some(engine) => engine.clone(),
+            None => engines.entry(limits.stack).or_insert(SinkEngine::new(limits.stack)?).clone(),
+        };
         Ok(ComponentVersions {
             name: name.to_owned(),
-            engine: SinkEngine::new(limits.stack)?,
+            engine,
             cache: data.compile_cache()?,
             folder: data.versions(),
             limits: limits.clone(),

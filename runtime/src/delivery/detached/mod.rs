@@ -220,7 +220,12 @@ impl Detached {
     pub async fn drained(&self, end: Option<Position>, mut watch: impl FnMut(&[SinkStatus])) {
         let is_done = |progress: &Progress| {
             let status = &progress.status;
-            status.position >= end || matches!(status.state, SinkState::Paused | SinkState::Stopped)
+            match status.state {
+                SinkState::Paused | SinkState::Stopped => true,
+                // Until it has opened it may yet ask for events again.
+                SinkState::Starting | SinkState::Retrying => false,
+                _ => status.position >= end,
+            }
         };
         for lane in &self.lanes {
             let mut progress = lane.progress.clone();

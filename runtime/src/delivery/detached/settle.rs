@@ -69,7 +69,12 @@ impl Lane {
         let newest = self.shared.window.newest().map(|newest| newest.position);
         let is_certain =
             |place: &Place| place.hash.is_some() || Some(place.position) <= newest || self.has_checked_start;
-        let position = self.cursor.durable.filter(is_certain).map(|place| place.position);
+        // Durable at the target, and known to be so after a crash.
+        let behind =
+            self.cursor.durable.map(|place| place.position) < self.committed.durable.map(|place| place.position);
+        let durable = if behind { self.cursor.durable } else { self.committed.durable };
+        let position = durable.filter(|_| self.cursor.durable.is_none_or(|place| is_certain(&place)));
+        let position = position.map(|place| place.position);
         self.update(|progress| progress.status.position = position);
     }
 
@@ -149,8 +154,9 @@ impl Lane {
         metrics::counter!("hydrant_restarts_total", "sink" => self.name.clone()).increment(1);
         match (verdict, events) {
             (Verdict::Park(_), Some(span)) => {
-                let parked = self.park(&span.first, reason).await;
+                // Parking may stop the sink, and then nothing is opened.
                 self.phase = Phase::Open;
+                let parked = self.park(&span.first, reason).await;
                 if let Err(trouble) = parked {
                     Box::pin(self.settle(Err(trouble))).await;
                 }

@@ -36,13 +36,15 @@ impl Lane {
         if new.digest == active.digest {
             return Ok(format!("version {} is in charge already", short(&new.digest)));
         }
-        let before = self.state();
+        let (before, start) = (self.state(), Instant::now());
         self.say(SinkState::Swapping);
         let swapped = self.try_swap(new, &active, configured).await;
         if swapped.is_ok() && before == SinkState::Paused {
             self.phase = Phase::Rest;
             self.say_why(SinkState::Paused, "an operator paused it");
         }
+        let pause = start.elapsed().as_secs_f64() * 1e3;
+        self.update(|progress| progress.status.swap_pause_ms = Some(pause));
         match &swapped {
             Ok(message) => tracing::info!(sink = &*self.name, "{message}"),
             Err(error) => {

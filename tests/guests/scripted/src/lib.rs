@@ -1,6 +1,6 @@
 //! Does in one of its functions what its configuration says: what any sink might do wrong, at the moment that hurts.
 //!
-//! `config.on=FUNCTION` (`open`, `put`, `flush`, `save`, `restore`, `close`) with `config.do=loop|sleep|trap|retry|reject|fatal|slow`; for
+//! `config.on=FUNCTION` (`open`, `put`, `flush`, `save`, `restore`, `close`) with `config.do=loop|sleep|work|trap|retry|reject|fatal|slow`; for
 //! `put` also `config.when=ID` or `config.every=N`, else at each event. `config.ack=accepted|durable`, `config.leak=BYTES` for each
 //! event, `config.state=BYTES` of state to hand over, `config.opened=beginning|after:ID`, `config.print=yes`, `config.note=TEXT` in front of each line.
 
@@ -58,6 +58,11 @@ fn act(function: &str) -> Result<(), SinkError> {
         },
         Some("sleep") => std::thread::sleep(Duration::from_secs(1_000_000)),
         Some("slow") => std::thread::sleep(Duration::from_millis(number("slow-ms").unwrap_or(50))),
+        Some("work") => {
+            for step in 0..number("steps").unwrap_or(1_000_000) {
+                std::hint::black_box(step);
+            }
+        }
         Some("trap") => panic!("{message}"),
         Some("retry") => return Err(SinkError::Retry(Retry { after_ms: Some(20), message })),
         Some("reject") => return Err(SinkError::Rejected(message)),
