@@ -4,8 +4,15 @@
 //! what is measured. Names given as arguments choose some of the benches. Results go to standard output and, one JSON object a line, to `target/bench/summary.json`.
 
 mod append;
+mod bare;
+mod beside;
+mod detached;
+mod detached_batch;
+mod extism;
 mod inline_put;
+mod many;
 mod read;
+mod replay;
 mod summary;
 mod turns;
 
@@ -17,14 +24,17 @@ use summary::Summary;
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let [mode, log] = arguments.as_slice()
-        && mode == "--read-log"
-    {
-        return read::child(&PathBuf::from(log));
-    }
     let wanted = |name: &str| arguments.is_empty() || arguments.iter().any(|argument| argument == name);
     let target = std::env::current_exe()?.ancestors().nth(2).context("no target folder")?.to_owned();
     let folder = target.join("bench");
+    // Some things are measured in a process of their own.
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["--read-log", log] => return read::child(&PathBuf::from(log)),
+        ["--replay-log", log] => return replay::child(&target, &PathBuf::from(log)),
+        ["--cold-start", data] => return many::cold_start_child(&target, &PathBuf::from(data)),
+        ["--idle-sinks"] => return many::idle_sinks_child(&target),
+        _ => {}
+    }
     std::fs::create_dir_all(&folder)?;
     let mut summary = Summary::create(&folder.join("summary.json"))?;
     if wanted("inline-put") {
@@ -35,6 +45,24 @@ fn main() -> anyhow::Result<()> {
     }
     if wanted("read") {
         read::run(&folder, &mut summary)?;
+    }
+    if wanted("detached-batch") {
+        detached_batch::run(&target, &mut summary)?;
+    }
+    if wanted("replay") {
+        replay::run(&folder, &mut summary)?;
+    }
+    if wanted("cold-start") {
+        many::cold_start(&mut summary)?;
+    }
+    if wanted("swap-pause") {
+        beside::swap_pause(&target, &mut summary)?;
+    }
+    if wanted("neighbour") {
+        beside::neighbour(&target, &mut summary)?;
+    }
+    if wanted("idle-sinks") {
+        many::idle_sinks(&mut summary)?;
     }
     summary.finish()
 }

@@ -1,7 +1,7 @@
 //! `read`: the reading half of a replay, from a log on disk to checked events.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
@@ -19,11 +19,7 @@ const EVENTS: u64 = 1_000_000;
 const PARSED: usize = 50_000;
 
 pub(crate) fn run(folder: &Path, summary: &mut Summary) -> anyhow::Result<()> {
-    let path = folder.join("sample-1.x");
-    if !path.exists() {
-        let mut out = std::io::BufWriter::with_capacity(1 << 20, std::fs::File::create(&path)?);
-        Sample { events: EVENTS, seed: 1, schema: Schema::V1, checkpoint_every: None }.write(&mut out, |_| {})?;
-    }
+    let path = sample(folder)?;
     let [ours, serde] = take_turns(5, [Box::new(|| read_all(&path)), Box::new(|| parse_some(&path))])?;
     summary.add(&Line {
         name: "read",
@@ -46,8 +42,18 @@ pub(crate) fn run(folder: &Path, summary: &mut Summary) -> anyhow::Result<()> {
     })
 }
 
+/// The log that is read, made at the first run.
+pub(crate) fn sample(folder: &Path) -> anyhow::Result<PathBuf> {
+    let path = folder.join("sample-1.x");
+    if !path.exists() {
+        let mut out = std::io::BufWriter::with_capacity(1 << 20, std::fs::File::create(&path)?);
+        Sample { events: EVENTS, seed: 1, schema: Schema::V1, checkpoint_every: None }.write(&mut out, |_| {})?;
+    }
+    Ok(path)
+}
+
 /// Megabytes a second.
-fn rate(bytes: u64, start: Instant) -> f64 {
+pub(crate) fn rate(bytes: u64, start: Instant) -> f64 {
     bytes as f64 / 1e6 / start.elapsed().as_secs_f64()
 }
 
@@ -62,7 +68,7 @@ fn read_all(path: &Path) -> anyhow::Result<f64> {
     Ok(rate(path.metadata()?.len(), start))
 }
 
-fn parse_some(path: &Path) -> anyhow::Result<f64> {
+pub(crate) fn parse_some(path: &Path) -> anyhow::Result<f64> {
     let mut lines = BufReader::with_capacity(1 << 20, std::fs::File::open(path)?);
     let (mut line, mut bytes, start) = (Vec::new(), 0, Instant::now());
     for _ in 0..PARSED {
@@ -77,9 +83,18 @@ fn parse_some(path: &Path) -> anyhow::Result<f64> {
 /// Reads a log through and prints the peak of this process's memory in megabytes.
 pub(crate) fn child(path: &Path) -> anyhow::Result<()> {
     read_all(path)?;
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
-    let kilobytes: f64 = peak.trim().trim_end_matches(" kB").parse()?;
     use std::io::Write;
-    Ok(writeln!(std::io::stdout(), "{}", kilobytes / 1024.0)?)
+    Ok(writeln!(std::io::stdout(), "{}", peak_memory()?)?)
+}
+
+/// The peak of this process's memory in megabytes.
+pub(crate) fn peak_memory() -> anyhow::Result<f64> {
+    memory("VmHWM:")
+}
+
+/// A line of what the system says of this process's memory, in megabytes.
+pub(crate) fn memory(line: &str) -> anyhow::Result<f64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let kilobytes = status.lines().find_map(|text| text.strip_prefix(line)).context("no such line")?;
+    Ok(kilobytes.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
 }

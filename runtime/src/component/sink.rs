@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::bindings::handover;
-use super::convert::{self, Columns};
+use super::convert::{self, ColumnBuffers, Columns};
 use super::failure::{FailureKind, GuestFailure};
 use super::host::GuestLog;
 use super::instance::GuestInstance;
@@ -27,12 +27,15 @@ pub struct ComponentSink {
     key_value: Option<KeyValue>,
     manifest: Option<Manifest>,
     instance: Option<GuestInstance>,
+    buffers: ColumnBuffers,
 }
 
 impl ComponentSink {
     /// A sink of this name. `config` is given to the guest at `open`.
     pub fn new(name: &str, component: SinkComponent, limits: Limits, config: Vec<(String, String)>) -> Self {
-        Self { component, limits, config, log: GuestLog::new(name), key_value: None, manifest: None, instance: None }
+        let log = GuestLog::new(name);
+        let buffers = ColumnBuffers::default();
+        Self { component, limits, config, log, key_value: None, manifest: None, instance: None, buffers }
     }
 
     /// Gives the sink its key-value, if the component imports it. Whoever drives the sink commits the writes.
@@ -77,7 +80,8 @@ impl Batch for ComponentSink {
     async fn put_events(&mut self, events: &[StateEvent], delivery: Delivery) -> Result<BatchProgress, BatchError> {
         let nothing = BatchProgress::default();
         let contract = |message: String| BatchError { progress: nothing, error: SinkError::Contract { message } };
-        let columns = Columns::of(events, delivery).ok_or_else(|| contract("the batch is too large".to_owned()))?;
+        let columns = Columns::of(&mut self.buffers, events, delivery);
+        let columns = columns.ok_or_else(|| contract("the batch is too large".to_owned()))?;
         let called = match &mut self.instance {
             Some(instance) => instance.put_events(columns.batch()).await,
             None => Err(gone()),

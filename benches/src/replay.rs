@@ -1,0 +1,96 @@
+//! `replay`: a log of a gigabyte, read, checked and delivered to a detached no-op component.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::Context;
+use hydrant::component::{Limits, SinkEngine};
+use hydrant::delivery::DetachedPolicy;
+use hydrant::node::{Node, Silent};
+use hydrant::sample::{Sample, Schema};
+use hydrant::sink::CloseReason;
+use tokio_util::sync::CancellationToken;
+
+use crate::detached;
+use crate::read::{parse_some, peak_memory, rate, sample};
+use crate::summary::{Bound, Line, Summary};
+use crate::turns::take_turns;
+
+pub(crate) fn run(folder: &Path, summary: &mut Summary) -> anyhow::Result<()> {
+    let log = sample(folder)?;
+    let quarter = folder.join("sample-1.x-quarter");
+    if !quarter.exists() {
+        let mut out = std::io::BufWriter::with_capacity(1 << 20, std::fs::File::create(&quarter)?);
+        Sample { events: 250_000, seed: 1, schema: Schema::V1, checkpoint_every: None }.write(&mut out, |_| {})?;
+    }
+    let mut peaks = Vec::new();
+    let [ours, serde] = take_turns(
+        5,
+        [
+            Box::new(|| {
+                let (rate, peak) = in_a_process(&log)?;
+                peaks.push(peak);
+                Ok(rate)
+            }),
+            Box::new(|| parse_some(&log)),
+        ],
+    )?;
+    summary.add(&Line {
+        name: "replay",
+        value: ours.median(),
+        unit: "MB/s",
+        baseline: ("serde_json to Value", serde.median()),
+        ratio: ours.ratio_to(&serde),
+        bound: Bound::AtLeast(5.0),
+    })?;
+    let peak = peaks.into_iter().fold(0.0, f64::max);
+    let memory = |name, baseline, ratio, bound| Line { name, value: peak, unit: "MB", baseline, ratio, bound };
+    summary.add(&memory("replay/memory", ("bound", 64.0), peak / 64.0, Bound::AtMost(1.0)))?;
+    // For the record: the first gigabytes warm the allocator up, so a bound would measure that.
+    let (_, small) = in_a_process(&quarter)?;
+    summary.add(&memory("replay/memory-growth", ("a quarter of the log", small), peak / small, Bound::None))
+}
+
+/// Megabytes a second, and the peak of memory in megabytes, of a process of its own.
+fn in_a_process(log: &Path) -> anyhow::Result<(f64, f64)> {
+    let child = Command::new(std::env::current_exe()?).arg("--replay-log").arg(log).output()?;
+    let said = String::from_utf8(child.stdout)?;
+    let (rate, peak) = said
+        .trim()
+        .split_once(' ')
+        .with_context(|| format!("the replaying process failed: {}", String::from_utf8_lossy(&child.stderr)))?;
+    Ok((rate.parse()?, peak.parse()?))
+}
+
+/// Replays a log and prints what it took.
+pub(crate) fn child(target: &Path, log: &Path) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let rate = runtime.block_on(replay(target, log))?;
+    Ok(writeln!(std::io::stdout(), "{rate} {}", peak_memory()?)?)
+}
+
+async fn replay(target: &Path, log: &Path) -> anyhow::Result<f64> {
+    let engine = SinkEngine::new(Limits::default().stack)?;
+    let folder = tempfile::tempdir()?;
+    let store = hydrant::sink_store::SinkStore::open(&folder.path().join("sinks.redb"))?;
+    let policy = DetachedPolicy::default();
+    let sink = detached::component(target, &engine, &store, ("sink", "no-op"), &[], policy).await?;
+    let start = Instant::now();
+    let (detached, lineage, _workers) = detached::start(vec![sink], &store, log)?;
+    let node = Node::new(detached::stream(), Box::new(detached::source(log)), Vec::new());
+    let mut node = node.with_detached(std::sync::Arc::clone(&detached), lineage);
+    let stop = CancellationToken::new();
+    node.open().await?;
+    node.hydrate(&stop, &mut Silent).await?;
+    node.drain(&stop, &mut Silent).await?;
+    let rate = rate(log.metadata()?.len(), start);
+    let status = detached.statuses();
+    anyhow::ensure!(
+        status.iter().all(|status| status.lag_events == Some(0)),
+        "not everything came through: {status:?}"
+    );
+    node.close(CloseReason::Stop).await?;
+    Ok(rate)
+}
