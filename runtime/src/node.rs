@@ -297,11 +297,11 @@ impl Node {
             }
             self.put(event, delivery).await?;
         }
+        self.flush_due().await?;
         for sink in &mut self.sinks {
             sink.report(page.events.last(), page.history);
         }
         self.feed(page.events, page.history).await;
-        self.flush_due().await?;
         self.swap_ordered().await?;
         observer.delivered(&self.delivered, page.progress);
         match page.next {

@@ -254,6 +254,49 @@ fn another_version(from: &Path, to: &Path, number: u8) {
 }
 
 #[test]
+fn state_that_nobody_takes_over_is_not_thrown_away() {
+    for lane in ["detached", "inline"] {
+        let sink = wasm("scripted", &format!("name=s&lane={lane}"));
+        let running = Running::start(with_log(&lines(0..10)), &[&sink], &[]);
+        running.until_at("s", "9");
+        let refused = running.ask(&["swap", "s", &path("no-op")]);
+        assert_exit(&refused, 1);
+        assert!(stderr(&refused).contains("neither takes it nor asks for the events again"), "{}", stderr(&refused));
+        append(&running.folder.path("state"), &lines(10..12));
+        running.until_at("s", "11");
+    }
+}
+
+/// What a sink says when it ends.
+fn last_words(mut running: Running, sink: &str) -> Vec<String> {
+    assert_eq!(running.interrupt().0, Some(0));
+    thread::sleep(Duration::from_millis(200));
+    running.printed(sink).into_iter().filter(|line| line.split(' ').count() == 2).collect()
+}
+
+#[test]
+fn a_new_version_that_keeps_all_in_memory_is_put_everything_from_the_log() {
+    for lane in ["detached", "inline"] {
+        let folder = Folder::new();
+        let log = folder.path("state");
+        assert!(hydrant().args(["sample", "--events", "300", "--out"]).arg(&log).status().unwrap().success());
+        let position = serde_json::Value::from("299");
+        let tally = wasm("tally", &format!("name=s&lane={lane}"));
+        let running = Running::start(folder, &[&tally], &[]);
+        running.until("the end", || running.status("s")["position"] == position);
+        let folder = with_log(&fs::read_to_string(&log).unwrap());
+        let expected = last_words(running, "s");
+        // The other way there: a sink without state first.
+        let first = wasm("no-op", &format!("name=s&lane={lane}"));
+        let running = Running::start(folder, &[&first], &[]);
+        running.until("the end", || running.status("s")["position"] == position);
+        running.told(&["swap", "s", &path("tally")]);
+        running.until("the events put again", || running.status("s")["position"] == position);
+        assert_eq!(last_words(running, "s"), expected, "{lane}");
+    }
+}
+
+#[test]
 fn a_version_that_does_not_start_changes_nothing() {
     let sink = wasm("no-op", "name=s");
     let running = Running::start(with_log(&lines(0..10)), &[&sink], &[]);

@@ -107,6 +107,11 @@ fn kept(folder: &Folder, sink: &str) -> Option<(u64, u64)> {
     Some(found)
 }
 
+/// Every how many events a sink traps: seldom enough that it does not stop for too many parked events.
+fn trap_every() -> u64 {
+    rounds() * 100
+}
+
 fn six_sinks(folder: &Folder) -> Vec<String> {
     let wasm = |name: &str, parameters: &str| format!("wasm:{}?{parameters}", guest(name).display());
     vec![
@@ -118,7 +123,13 @@ fn six_sinks(folder: &Folder) -> Vec<String> {
             "scripted",
             "name=refuses&config.print=yes&config.on=put&config.do=reject&config.every=100&on-reject=skip",
         ),
-        wasm("scripted", "name=traps&config.print=yes&config.on=put&config.do=trap&config.every=1000&batch-events=20"),
+        wasm(
+            "scripted",
+            &format!(
+                "name=traps&config.print=yes&config.on=put&config.do=trap&config.every={}&batch-events=20",
+                trap_every()
+            ),
+        ),
     ]
 }
 
@@ -204,7 +215,7 @@ fn kill_9_and_swaps_under_load_lose_nothing_and_count_nothing_twice() {
     assert_eq!(fs::read(folder.path("inline")).unwrap(), whole);
     assert_eq!(fs::read(folder.path("detached")).unwrap(), whole);
     assert_eq!(kept(&folder, "kv"), Some((written, written)));
-    for (sink, every) in [("accepts", u64::MAX), ("refuses", 100), ("traps", 1_000)] {
+    for (sink, every) in [("accepts", u64::MAX), ("refuses", 100), ("traps", trap_every())] {
         let left_out = |id: u64| id % every == every - 1;
         check_lives(sink, &lives[sink], left_out);
         let last = lives[sink].iter().flatten().max().unwrap();

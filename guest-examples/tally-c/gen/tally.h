@@ -97,7 +97,8 @@ typedef struct hydrant_events_types_retry_t {
 
 // Why a sink did not take an event, or could not open or flush.
 // 
-// On the inline lane every one of these ends the process, as ADR 29 has it: the operator mends the cause and starts again.
+// On the inline lane every one of these ends the process, as ADR 29 has it: the operator mends the cause and starts again. On
+// the detached lane `retry` is waited out, `rejected` sets the event aside or passes it over, and `fatal` stops the sink.
 typedef struct hydrant_events_types_sink_error_t {
   uint8_t tag;
   union {
@@ -275,7 +276,7 @@ typedef uint8_t exports_hydrant_events_lifecycle_close_reason_t;
 #define EXPORTS_HYDRANT_EVENTS_LIFECYCLE_CLOSE_REASON_STOP 0
 // Another version of the component takes over.
 #define EXPORTS_HYDRANT_EVENTS_LIFECYCLE_CLOSE_REASON_SWAP 1
-// The stream, its epoch, its format or the head changed; `open` follows.
+// The stream, its epoch, its format or the head changed, or the host starts a fresh instance; `open` follows.
 #define EXPORTS_HYDRANT_EVENTS_LIFECYCLE_CLOSE_REASON_REOPEN 2
 // This sink failed, or another one did and the process ends.
 #define EXPORTS_HYDRANT_EVENTS_LIFECYCLE_CLOSE_REASON_FAILURE 3

@@ -123,7 +123,7 @@ async fn deliver(plan: Plan) -> Result<Exit, Failure> {
         node = node.with_detached(detached, lineage).with_versions(store, reopen);
     }
     let _operating = operate(&mut node, &data, plan.admin, sinks.watched).await?;
-    let outcome = work(&mut node, once, log).await;
+    let outcome = work(&mut node, operated.as_ref().map(|(detached, _)| &**detached), once, log).await;
     let delivered = node.delivered().clone();
     let reason = if outcome.is_ok() { CloseReason::Stop } else { CloseReason::Failure };
     let closed = node.close(reason).await;
@@ -170,12 +170,13 @@ fn source_key(path: &Path) -> String {
     format!("file://{}", absolute.canonicalize().unwrap_or(absolute).display())
 }
 
-async fn work(node: &mut Node, once: bool, log: LogForm) -> Result<Outcome, NodeError> {
+async fn work(node: &mut Node, detached: Option<&Detached>, once: bool, log: LogForm) -> Result<Outcome, NodeError> {
     let stop = stop_on_signal();
     let progress = if log == LogForm::Text { Progress::bytes("delivering") } else { Progress::none() };
     let mut watch = Watch { progress, once, said: Instant::now() };
     node.open().await?;
     let outcome = node.hydrate(&stop, &mut watch).await?;
+    announce::to_come(&detached.map(Detached::statuses).unwrap_or_default());
     if once && outcome == Outcome::Hydrated {
         let drained = node.drain(&stop, &mut watch).await?;
         return Ok(if drained == Outcome::Stopped { drained } else { outcome });

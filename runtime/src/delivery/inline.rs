@@ -12,7 +12,7 @@ use super::filter::TagFilter;
 use super::flush_policy::FlushPolicy;
 use super::status::{Progress, SinkState};
 use super::unflushed::Unflushed;
-use crate::event::StateEvent;
+use crate::event::{Position, StateEvent};
 use crate::sink::{Ack, CloseReason, Delivery, EventSink, OpenInfo, SinkError};
 
 /// A sink on the inline lane, with its name and its flushes.
@@ -28,13 +28,26 @@ pub struct InlineSink {
     progress: watch::Sender<Progress>,
     /// Events put since the last report.
     put: u64,
+    /// The last event that came by.
+    last: Option<Position>,
 }
 
 impl InlineSink {
     /// Puts a sink on the lane.
     pub fn new(name: impl Into<String>, sink: Box<dyn EventSink>, policy: FlushPolicy) -> Self {
         let (name, filter, progress) = (name.into(), TagFilter::default(), watch::Sender::default());
-        Self { name, sink, policy, filter, unflushed: None, failed: false, versions: None, progress, put: 0 }
+        Self {
+            name,
+            sink,
+            policy,
+            filter,
+            unflushed: None,
+            failed: false,
+            versions: None,
+            progress,
+            put: 0,
+            last: None,
+        }
     }
 
     /// Lets the sink's component be swapped.
@@ -71,6 +84,7 @@ impl InlineSink {
     /// Shows what the sink is doing, having been put everything up to this event.
     pub(crate) fn report(&mut self, last: Option<&StateEvent>, catching_up: bool) {
         let put = std::mem::take(&mut self.put);
+        self.last = last.map(StateEvent::position).or(self.last);
         self.progress.send_modify(|progress| {
             progress.delivered(put);
             let status = &mut progress.status;
@@ -82,8 +96,8 @@ impl InlineSink {
             status.digest = self.sink.version().map(|version| version.digest);
             status.usage = self.sink.usage();
             (status.lag_events, status.lag_seconds) = (Some(0), Some(0.0));
-            if let (Some(last), None) = (last, &self.unflushed) {
-                status.position = Some(last.position());
+            if self.unflushed.is_none() {
+                status.position = self.last;
             }
         });
     }

@@ -50,6 +50,15 @@ pub(super) fn orphans(store: &SinkStore, sinks: &[DetachedSink]) -> Result<(), S
     Ok(())
 }
 
+/// Says how many events each detached sink has before it, once the whole log has been read.
+pub(super) fn to_come(statuses: &[SinkStatus]) {
+    for status in statuses {
+        if let Some(events) = status.lag_events {
+            tracing::info!("sink {:?}: {} events taken, {events} to come", status.sink, status.delivered);
+        }
+    }
+}
+
 /// Says how each detached sink ended.
 pub(super) fn end(statuses: &[SinkStatus]) {
     for status in statuses {
