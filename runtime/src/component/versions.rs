@@ -2,8 +2,9 @@
 
 use std::error::Error;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::cache::{CompileCache, ComponentDigest};
 use super::engine::SinkEngine;
@@ -123,17 +124,14 @@ impl ComponentVersions {
 fn keep(path: &Path, wasm: &[u8]) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
-    let mut beside = tempfile_beside(path)?;
-    io::Write::write_all(&mut beside.1, wasm)?;
-    beside.1.sync_all()?;
-    fs::rename(&beside.0, path)?;
+    // Two sinks may keep the same component at once.
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let beside = path.with_extension(format!("{}.tmp", NUMBER.fetch_add(1, Ordering::Relaxed)));
+    let mut file = fs::File::create(&beside)?;
+    file.write_all(wasm)?;
+    file.sync_all()?;
+    fs::rename(&beside, path)?;
     fs::File::open(folder)?.sync_all()
-}
-
-fn tempfile_beside(path: &Path) -> io::Result<(PathBuf, fs::File)> {
-    let beside = path.with_extension(format!("{}.tmp", std::process::id()));
-    let file = fs::File::create(&beside)?;
-    Ok((beside, file))
 }
 
 impl VersionLoader for ComponentVersions {

@@ -64,6 +64,8 @@ impl EventSink for FileSink {
             let message = format!("a file sink takes {} only, not {}", StreamFormat::state_event(), info.stream.format);
             return Err(SinkError::Fatal { message });
         }
+        // Opened once more after a call that was cut off: the lock of before goes first.
+        (self.appender, self.held) = (None, None);
         let path = self.path.clone();
         let appender = spawn_blocking(move || own(&path)).await.map_err(SinkError::target)?;
         let appender = appender.map_err(SinkError::target)?;

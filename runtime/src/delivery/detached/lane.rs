@@ -94,6 +94,8 @@ pub(super) struct Lane {
     pub(super) watch: Option<Watch>,
     /// Whether its key-value speaks of events that are void since the stream was rewritten.
     pub(super) has_void_state: bool,
+    /// Whether a fresh instance would be put everything from the beginning.
+    pub(super) starts_over: bool,
     /// Whether the place where it started was found to be one of this stream's.
     pub(super) has_checked_start: bool,
     pub(super) standing: Standing,
@@ -160,6 +162,7 @@ impl Lane {
             restore: None,
             watch,
             has_void_state,
+            starts_over: false,
             has_checked_start: false,
             standing: Standing::Good,
             good: 0,

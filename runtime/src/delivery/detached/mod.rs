@@ -273,8 +273,10 @@ async fn futures_all<T>(futures: Vec<impl Future<Output = T>>) {
 impl LaneHandle {
     async fn order(&self, order: Order) -> Result<String, OrderError> {
         let (envelope, answer) = Envelope::new(order);
+        let place = self.orders.reserve().await.map_err(|_| OrderError::Ended)?;
+        // Counted and sent without a pause between: whoever asks may go away at any await.
         self.waiting.send_modify(|waiting| *waiting += 1);
-        self.orders.send(envelope).await.map_err(|_| OrderError::Ended)?;
+        place.send(envelope);
         answer.await.map_err(|_| OrderError::Ended)?
     }
 }

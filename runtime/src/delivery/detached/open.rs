@@ -11,6 +11,9 @@ use crate::sink::{CloseReason, OpenInfo, Opened, SinkError};
 use crate::sink_store::{Epoch, Place};
 use crate::stream::Stream;
 
+/// Calls that an instance is good for, whatever memory it has.
+const RECYCLE_MEMORY_AFTER: u64 = 1_000;
+
 const VOID_STATE: &str = "its key-value was made from events that are void since the stream was rewritten; `hydrant replay SINK --from \
                           POSITION` with --reset-state or --keep-state decides what becomes of it";
 
@@ -29,6 +32,8 @@ impl Lane {
         let opened = self.guard.call(self.sink.open(&info)).await.ok_or(Trouble::Cut)?;
         let opened = opened.map_err(|error| self.charge_store(Trouble::at(Doing::Open)(error)))?;
         self.is_open = true;
+        // Without a handover, a fresh instance of such a sink would be put the whole log again.
+        self.starts_over = opened == Opened::Beginning && self.sink.handover().is_none();
         let start = match self.restore.clone() {
             Some(saved) => {
                 if let Some(handover) = self.sink.handover() {
@@ -177,7 +182,9 @@ impl Lane {
 
     pub(super) fn recycle_is_due(&self) -> bool {
         let usage = self.sink.usage();
-        usage.calls >= self.policy.recycle_calls || usage.memory >= self.policy.recycle_memory
+        // A guest that is large from the start is not replaced at every call.
+        let is_large = usage.memory >= self.policy.recycle_memory && usage.calls >= RECYCLE_MEMORY_AFTER;
+        !self.starts_over && (usage.calls >= self.policy.recycle_calls || is_large)
     }
 
     /// Replaces the instance by a fresh one at the same place.

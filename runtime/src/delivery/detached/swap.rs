@@ -150,6 +150,7 @@ impl Lane {
         self.active = Some(in_charge);
         self.watch = watched.map(|swap| Watch { until: Instant::now() + self.policy.swap_watch, swap });
         let was_open = std::mem::replace(&mut self.is_open, true);
+        self.starts_over = self.sink.handover().is_none() && start.is_none();
         self.has_opened = true;
         // Closing is the old version's own affair and need not hold up the new one.
         let name = self.name.clone();
