@@ -76,8 +76,12 @@ fn collect(child: &mut Child) -> (Printed, thread::JoinHandle<()>) {
         for line in errors.lines().map_while(Result::ok) {
             let Some((before, rest)) = line.split_once(": put ") else { continue };
             let sink = before.rsplit(' ').next().unwrap().to_owned();
-            let Some(id) = rest.split(' ').next().and_then(|id| id.parse().ok()) else { continue };
-            collecting.lock().unwrap().entry(sink).or_default().push((id, Instant::now()));
+            // Ranges, where single lines would be more than the log of a sink lets pass in a second.
+            let said = rest.split(' ').next().unwrap();
+            let (first, last) = said.split_once('-').unwrap_or((said, said));
+            let (Ok(first), Ok(last)) = (first.parse::<u64>(), last.parse::<u64>()) else { continue };
+            let ids = (first..=last).map(|id| (id, Instant::now()));
+            collecting.lock().unwrap().entry(sink).or_default().extend(ids);
         }
     });
     (printed, thread)
@@ -118,15 +122,15 @@ fn six_sinks(folder: &Folder) -> Vec<String> {
         format!("file://{}", folder.path("inline").display()),
         format!("file://{}?lane=detached&name=detached&flush=30", folder.path("detached").display()),
         wasm("kv-tally", "name=kv&batch-events=50"),
-        wasm("scripted", "name=accepts&config.print=yes&config.ack=accepted&flush=40,1MiB,20ms"),
+        wasm("scripted", "name=accepts&config.print=ranges&config.ack=accepted&flush=40,1MiB,20ms"),
         wasm(
             "scripted",
-            "name=refuses&config.print=yes&config.on=put&config.do=reject&config.every=100&on-reject=skip",
+            "name=refuses&config.print=ranges&config.on=put&config.do=reject&config.every=100&on-reject=skip",
         ),
         wasm(
             "scripted",
             &format!(
-                "name=traps&config.print=yes&config.on=put&config.do=trap&config.every={}&batch-events=20",
+                "name=traps&config.print=ranges&config.on=put&config.do=trap&config.every={}&batch-events=20",
                 trap_every()
             ),
         ),

@@ -2,7 +2,7 @@
 //!
 //! `config.on=FUNCTION` (`open`, `put`, `flush`, `save`, `restore`, `close`) with `config.do=loop|sleep|work|trap|retry|reject|fatal|slow`; for
 //! `put` also `config.when=ID` or `config.every=N`, else at each event. `config.ack=accepted|durable`, `config.leak=BYTES` for each
-//! event, `config.state=BYTES` of state to hand over, `config.opened=beginning|after:ID`, `config.print=yes`, `config.note=TEXT` in front of each line.
+//! event, `config.state=BYTES` of state to hand over, `config.opened=beginning|after:ID`, `config.print=yes` (or `ranges`: a line for each call), `config.note=TEXT` in front of each line.
 
 wit_bindgen::generate!({
     path: "../../../wit",
@@ -82,7 +82,7 @@ fn put(id: u64, kind: Kind, delivery: Delivery) -> Result<Ack, SinkError> {
         LEAK.with_borrow_mut(|leak| leak.push(vec![1; bytes as usize]));
     }
     SCRIPT.with_borrow_mut(|script| script.taken += 1);
-    if get("print").is_some() {
+    if get("print").as_deref() == Some("yes") {
         let checkpoint = if kind == Kind::Checkpoint { ":checkpoint" } else { "" };
         let flags = [(Delivery::CATCHING_UP, "c"), (Delivery::REDELIVERED, "r"), (Delivery::UNPARKED, "u")];
         let flags: String =
@@ -92,11 +92,20 @@ fn put(id: u64, kind: Kind, delivery: Delivery) -> Result<Ack, SinkError> {
     Ok(if get("ack").as_deref() == Some("accepted") { Ack::Accepted } else { Ack::Durable })
 }
 
+/// The events that a call took.
+fn print_range(first: u64, last: u64) {
+    if get("print").as_deref() == Some("ranges") {
+        println!("put {first}-{last}");
+    }
+}
+
 struct Sink;
 
 impl event_sink::Guest for Sink {
     fn put_event(event: event_sink::StateEvent) -> Result<Ack, SinkError> {
-        put(event.id, event.kind, event.delivery)
+        let ack = put(event.id, event.kind, event.delivery)?;
+        print_range(event.id, event.id);
+        Ok(ack)
     }
 }
 
@@ -110,9 +119,15 @@ impl batch::Guest for Sink {
                     progress.taken += 1;
                     progress.durable += u32::from(ack == Ack::Durable);
                 }
-                Err(error) => return Err(batch::BatchError { progress, error }),
+                Err(error) => {
+                    if let Some(taken) = index.checked_sub(1) {
+                        print_range(events.ids[0], events.ids[taken]);
+                    }
+                    return Err(batch::BatchError { progress, error });
+                }
             }
         }
+        print_range(events.ids[0], events.ids[events.ids.len() - 1]);
         Ok(progress)
     }
 }
@@ -120,7 +135,7 @@ impl batch::Guest for Sink {
 impl flush::Guest for Sink {
     fn flush() -> Result<(), SinkError> {
         act("flush")?;
-        if get("print").is_some() {
+        if get("print").as_deref() == Some("yes") {
             println!("{}flush", get("note").unwrap_or_default());
         }
         Ok(())
