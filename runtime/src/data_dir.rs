@@ -7,6 +7,7 @@ use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use crate::component::CompileCache;
+use crate::durable_file;
 
 /// Version of the folder's layout. It rises when an older hydrant would misread what a newer one wrote.
 pub const DATA_FORMAT: u32 = 1;
@@ -83,7 +84,7 @@ impl DataDir {
             Some(Err(_)) | None => return Err(DataDirError::NotOurs { path: path.to_owned() }),
         }
         let lock = lock(path)?;
-        write_durably(&path.join(FORMAT_FILE), &format!("{DATA_FORMAT}\n"))?;
+        write(&path.join(FORMAT_FILE), &format!("{DATA_FORMAT}\n"))?;
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
@@ -103,7 +104,7 @@ impl DataDir {
         let name = format!("stream-{:016x}", RandomState::new().build_hasher().finish());
         names.insert(source.to_owned(), name.clone());
         let unwritable = |error| io_error(&path)(io::Error::other(error));
-        write_durably(&path, &toml::to_string(&names).map_err(unwritable)?)?;
+        write(&path, &toml::to_string(&names).map_err(unwritable)?)?;
         Ok(name)
     }
 
@@ -138,6 +139,10 @@ fn io_error(path: &Path) -> impl FnOnce(io::Error) -> DataDirError + use<> {
     |source| DataDirError::Io { path, source }
 }
 
+fn write(path: &Path, text: &str) -> Result<(), DataDirError> {
+    durable_file::write(path, text.as_bytes()).map_err(io_error(path))
+}
+
 fn read_if_there(path: &Path) -> Result<Option<String>, DataDirError> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
@@ -163,19 +168,6 @@ fn lock(folder: &Path) -> Result<File, DataDirError> {
     let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
     written.map_err(io_error(&path))?;
     Ok(file)
-}
-
-/// Writes beside, syncs and renames, so that a crash leaves the old file or the new one.
-fn write_durably(path: &Path, text: &str) -> Result<(), DataDirError> {
-    let beside = path.with_extension("new");
-    let write = || {
-        let mut file = File::create(&beside)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&beside, path)?;
-        File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
-    };
-    write().map_err(io_error(path))
 }
 
 #[cfg(test)]

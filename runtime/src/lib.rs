@@ -47,6 +47,7 @@ pub mod component;
 pub mod config;
 pub mod data_dir;
 pub mod delivery;
+mod durable_file;
 mod error_chain;
 pub mod event;
 pub mod node;

@@ -109,7 +109,7 @@ pub struct Anchor {
 impl Anchor {
     /// The anchor of an event.
     pub fn of(event: &StateEvent) -> Self {
-        Self { position: event.position(), hash: EventHash::of(event.json()) }
+        Self { position: event.position(), hash: event.hash() }
     }
 }
 
@@ -132,12 +132,12 @@ pub struct Anchors {
 
 impl Anchors {
     /// Remembers an event, which must come after all others.
-    pub fn push(&mut self, position: Position, hash: EventHash) {
-        debug_assert!(self.entries.back().is_none_or(|(last, _)| *last < position));
+    pub fn push(&mut self, event: &StateEvent) {
+        debug_assert!(self.entries.back().is_none_or(|(last, _)| *last < event.position()));
         if self.entries.len() == ANCHORS {
             self.entries.pop_front();
         }
-        self.entries.push_back((position, hash));
+        self.entries.push_back((event.position(), event.hash()));
     }
 
     /// All of them, in order.
@@ -157,7 +157,7 @@ impl Anchors {
 
     /// Whether this very event is among those remembered.
     pub fn contains(&self, event: &StateEvent) -> bool {
-        self.get(event.position()).is_some_and(|hash| hash == EventHash::of(event.json()))
+        self.get(event.position()).is_some_and(|hash| hash == event.hash())
     }
 
     /// The hash at a position, if it is remembered.
@@ -179,8 +179,7 @@ mod tests {
     fn remembers_the_last_ones_and_no_more() {
         let mut anchors = Anchors::default();
         for id in 0..=ANCHORS as u64 {
-            let event = event(id, "a");
-            anchors.push(event.position(), EventHash::of(event.json()));
+            anchors.push(&event(id, "a"));
         }
         assert!(!anchors.contains(&event(0, "a")));
         assert!(anchors.contains(&event(1, "a")));
@@ -199,7 +198,7 @@ mod tests {
     #[test]
     fn another_text_at_the_same_position_is_not_contained() {
         let mut anchors = Anchors::default();
-        anchors.push(Position::event(1), EventHash::of(event(1, "a").json()));
+        anchors.push(&event(1, "a"));
         assert!(!anchors.contains(&event(1, "b")));
         assert_eq!(anchors.get(Position::checkpoint(1)), None);
     }

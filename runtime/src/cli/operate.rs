@@ -4,7 +4,7 @@ use std::io::{Write, stdout};
 use std::path::Path;
 
 use hydrant::admin::{Client, StatusReport};
-use hydrant::component::read_component;
+use hydrant::component::{read_component, short_digest};
 use hydrant::delivery::SinkStatus;
 use hydrant::event::Position;
 use hydrant::sink_store::{ParkedEvent, VersionRecord};
@@ -111,7 +111,7 @@ fn position(position: Option<Position>) -> String {
 }
 
 fn short(digest: Option<&str>) -> &str {
-    digest.map_or("-", |digest| digest.get(..12).unwrap_or(digest))
+    digest.map_or("-", short_digest)
 }
 
 /// Columns as wide as their widest entry.

@@ -30,11 +30,7 @@ struct Plan {
     data_dir: PathBuf,
     once: bool,
     log: LogForm,
-    admin: AdminPlan,
-}
-
-/// Where the admin API listens beside its socket, with the file of the token.
-struct AdminPlan {
+    /// Where the admin API listens beside its socket, with the file of the token.
     listen: Option<(SocketAddr, PathBuf)>,
 }
 
@@ -72,7 +68,7 @@ fn plan(args: RunArgs) -> Result<Plan, Failure> {
         }
     };
     let once = args.once.or(file.once).unwrap_or(false);
-    Ok(Plan { source, sinks, data_dir, once, log, admin: AdminPlan { listen } })
+    Ok(Plan { source, sinks, data_dir, once, log, listen })
 }
 
 /// A value from a flag, else from the file, else the default.
@@ -122,7 +118,7 @@ async fn deliver(plan: Plan) -> Result<Exit, Failure> {
         operated = Some((Arc::clone(&detached), workers));
         node = node.with_detached(detached, lineage).with_versions(store, reopen);
     }
-    let _operating = operate(&mut node, &data, plan.admin, sinks.watched).await?;
+    let _operating = operate(&mut node, &data, plan.listen, sinks.watched).await?;
     let outcome = work(&mut node, operated.as_ref().map(|(detached, _)| &**detached), once, log).await;
     let delivered = node.delivered().clone();
     let reason = if outcome.is_ok() { CloseReason::Stop } else { CloseReason::Failure };
@@ -144,7 +140,7 @@ async fn deliver(plan: Plan) -> Result<Exit, Failure> {
 async fn operate(
     node: &mut Node,
     data: &DataDir,
-    admin: AdminPlan,
+    listen: Option<(SocketAddr, PathBuf)>,
     watched: Vec<(String, PathBuf)>,
 ) -> Result<(Vec<Listening>, JoinSet<()>), Failure> {
     let board = node.board();
@@ -152,7 +148,7 @@ async fn operate(
     let mut listening = Vec::new();
     let unix = listen_unix(api.clone(), &data.path().join(SOCKET)).await;
     listening.push(unix.map_err(Exit::Usage.because())?);
-    if let Some((address, token_file)) = admin.listen {
+    if let Some((address, token_file)) = listen {
         let tcp = listen_tcp(api, address, &token_file).await.map_err(Exit::Usage.because())?;
         tracing::info!("admin API on {}", tcp.address.unwrap_or(address));
         listening.push(tcp);

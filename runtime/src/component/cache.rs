@@ -30,6 +30,11 @@ impl std::fmt::Display for ComponentDigest {
     }
 }
 
+/// The first digits of a digest in hex: enough for people.
+pub fn short_digest(digest: &str) -> &str {
+    digest.get(..12).unwrap_or(digest)
+}
+
 /// Length of the sha256 in front of each artifact.
 const DIGEST_BYTES: usize = 32;
 

@@ -142,11 +142,20 @@ impl SinkComponent {
     ///
     /// [`LoadError`]. No guest code has run.
     pub fn from_bytes(engine: &SinkEngine, cache: &CompileCache, wasm: &[u8]) -> Result<Self, LoadError> {
+        Self::with_digest(engine, cache, wasm, ComponentDigest::of(wasm))
+    }
+
+    /// As [`from_bytes`](Self::from_bytes), where the digest of `wasm` is known already.
+    pub(super) fn with_digest(
+        engine: &SinkEngine,
+        cache: &CompileCache,
+        wasm: &[u8],
+        digest: ComponentDigest,
+    ) -> Result<Self, LoadError> {
         // The preamble of a core module: magic number, version 1, layer 0.
         if wasm.starts_with(b"\0asm\x01\0\0\0") {
             return Err(LoadError::CoreModule);
         }
-        let digest = ComponentDigest::of(wasm);
         if let Some(loaded) = engine.loaded(&digest.to_string()) {
             return Ok(Self { engine: engine.clone(), loaded });
         }

@@ -18,7 +18,7 @@ mod manifest;
 mod sink;
 mod versions;
 
-pub use cache::{CompileCache, ComponentDigest};
+pub use cache::{CompileCache, ComponentDigest, short_digest};
 pub use engine::SinkEngine;
 pub use failure::{FailureKind, GuestFailure};
 pub use limits::{LIMITS, Limit, LimitError, Limits, Unit};

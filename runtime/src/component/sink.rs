@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 use super::bindings::handover;
+use super::cache::short_digest;
 use super::convert::{self, ColumnBuffers, Columns};
 use super::failure::{FailureKind, GuestFailure};
 use super::host::GuestLog;
@@ -162,8 +163,7 @@ fn accepted_without_flush() -> String {
 #[async_trait]
 impl EventSink for ComponentSink {
     fn describe(&self) -> String {
-        let digest = self.component.digest().to_string();
-        format!("component sha256:{}", digest.get(..12).unwrap_or(&digest))
+        format!("component sha256:{}", short_digest(&self.component.digest().to_string()))
     }
 
     async fn open(&mut self, info: &OpenInfo) -> Result<Opened, SinkError> {

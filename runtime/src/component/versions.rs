@@ -2,9 +2,8 @@
 
 use std::error::Error;
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::cache::{CompileCache, ComponentDigest};
 use super::engine::SinkEngine;
@@ -12,6 +11,7 @@ use super::limits::Limits;
 use super::load::{LoadError, SinkComponent, read_component};
 use super::sink::ComponentSink;
 use crate::delivery::{NewVersion, VersionLoader};
+use crate::durable_file;
 use crate::sink_store::{ActiveVersion, Change, SinkStore, StoreError, VersionRecord};
 
 /// Why the version in charge of a sink cannot be found out or loaded.
@@ -69,31 +69,31 @@ impl ComponentVersions {
     /// [`VersionError`].
     pub async fn in_charge(&self, path: &Path) -> Result<(NewVersion, ActiveVersion), VersionError> {
         let wasm = read_component(path)?;
-        let configured = ComponentDigest::of(&wasm).to_string();
+        let digest = ComponentDigest::of(&wasm);
+        let configured = digest.to_string();
         let swapped = self.store.active_version(&self.name)?.filter(|active| active.configured == configured);
         let (version, active) = match swapped {
             Some(active) if active.digest != configured => (self.kept(&active.digest)?, active),
             swapped => {
-                let digest = configured.clone();
-                let active = swapped.unwrap_or(ActiveVersion { configured, digest, watched: None });
-                (self.keep_and_load(&wasm)?, active)
+                let fresh = || ActiveVersion { configured: configured.clone(), digest: configured, watched: None };
+                (self.keep_and_load(&wasm, digest)?, swapped.unwrap_or_else(fresh))
             }
         };
-        let last = self.store.versions(&self.name)?.pop();
+        let last = self.store.last_version(&self.name)?;
         if last.is_none_or(|last| last.digest != active.digest) {
             let since = self.store.cursor(&self.name)?.and_then(|cursor| cursor.durable).map(|place| place.position);
-            let at = std::time::UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_secs());
-            let record = VersionRecord { digest: active.digest.clone(), since, at, reason: "start".to_owned() };
+            let record = VersionRecord::now(&active.digest, since, "start");
             self.store.commit(vec![Change::Record { sink: self.name.clone(), record }]).await?;
         }
         Ok((version, active))
     }
 
-    fn keep_and_load(&self, wasm: &[u8]) -> Result<NewVersion, VersionError> {
-        let version = self.version(wasm)?;
+    fn keep_and_load(&self, wasm: &[u8], digest: ComponentDigest) -> Result<NewVersion, VersionError> {
+        let version = self.version(wasm, digest)?;
         let path = self.path(&version.digest);
         if !path.exists() {
-            keep(&path, wasm).map_err(|source| VersionError::Kept { path, source })?;
+            let kept = fs::create_dir_all(&self.folder).and_then(|()| durable_file::write(&path, wasm));
+            kept.map_err(|source| VersionError::Kept { path, source })?;
         }
         Ok(version)
     }
@@ -101,14 +101,15 @@ impl ComponentVersions {
     fn kept(&self, digest: &str) -> Result<NewVersion, VersionError> {
         let path = self.path(digest);
         let wasm = fs::read(&path).map_err(|source| VersionError::Kept { path: path.clone(), source })?;
-        if ComponentDigest::of(&wasm).to_string() != digest {
+        let found = ComponentDigest::of(&wasm);
+        if found.to_string() != digest {
             return Err(VersionError::Altered { path });
         }
-        self.version(&wasm)
+        self.version(&wasm, found)
     }
 
-    fn version(&self, wasm: &[u8]) -> Result<NewVersion, VersionError> {
-        let component = SinkComponent::from_bytes(&self.engine, &self.cache, wasm)?;
+    fn version(&self, wasm: &[u8], digest: ComponentDigest) -> Result<NewVersion, VersionError> {
+        let component = SinkComponent::with_digest(&self.engine, &self.cache, wasm, digest)?;
         let digest = component.digest().to_string();
         let mut sink = ComponentSink::new(&self.name, component, self.limits.clone(), self.config.clone());
         let key_value = sink.keep_state(&self.store, &self.name);
@@ -120,23 +121,9 @@ impl ComponentVersions {
     }
 }
 
-/// Writes beside, syncs and renames, so that a crash leaves a whole file or none.
-fn keep(path: &Path, wasm: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
-    // Two sinks may keep the same component at once.
-    static NUMBER: AtomicU64 = AtomicU64::new(0);
-    let beside = path.with_extension(format!("{}.tmp", NUMBER.fetch_add(1, Ordering::Relaxed)));
-    let mut file = fs::File::create(&beside)?;
-    file.write_all(wasm)?;
-    file.sync_all()?;
-    fs::rename(&beside, path)?;
-    fs::File::open(folder)?.sync_all()
-}
-
 impl VersionLoader for ComponentVersions {
     fn load(&self, wasm: &[u8]) -> Result<NewVersion, Box<dyn Error + Send + Sync>> {
-        Ok(self.keep_and_load(wasm)?)
+        Ok(self.keep_and_load(wasm, ComponentDigest::of(wasm))?)
     }
 
     fn load_kept(&self, digest: &str) -> Result<NewVersion, Box<dyn Error + Send + Sync>> {

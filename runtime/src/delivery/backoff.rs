@@ -11,19 +11,24 @@ const FIRST: Duration = Duration::from_millis(10);
 const LONGEST: Duration = Duration::from_secs(30);
 
 /// Waits that double from 10 ms to 30 s, each with up to as much again of jitter, so that sinks of one target do not come all at once.
-#[derive(Debug)]
-pub(super) struct Backoff(ExponentialBackoff);
+#[derive(Debug, Default)]
+pub(super) struct Backoff(Option<ExponentialBackoff>);
 
 impl Backoff {
-    pub(super) fn new() -> Self {
-        let delays = ExponentialBuilder::new().with_min_delay(FIRST).with_max_delay(LONGEST);
-        Self(delays.with_factor(2.0).with_jitter().without_max_times().build())
+    /// The next wait is the first again.
+    pub(super) fn reset(&mut self) {
+        self.0 = None;
     }
 
     /// The next wait.
     pub(super) fn wait(&mut self) -> Duration {
-        self.0.next().unwrap_or(LONGEST)
+        self.0.get_or_insert_with(delays).next().unwrap_or(LONGEST)
     }
+}
+
+fn delays() -> ExponentialBackoff {
+    let delays = ExponentialBuilder::new().with_min_delay(FIRST).with_max_delay(LONGEST);
+    delays.with_factor(2.0).with_jitter().without_max_times().build()
 }
 
 #[cfg(test)]
@@ -32,7 +37,7 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_their_bound() {
-        let mut backoff = Backoff::new();
+        let mut backoff = Backoff::default();
         let waits: Vec<Duration> = (0..20).map(|_| backoff.wait()).collect();
         for (number, wait) in waits.iter().enumerate() {
             let least = FIRST.saturating_mul(1 << number).min(LONGEST);

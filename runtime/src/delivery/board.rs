@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::spawn_blocking;
 
-use super::detached::{Detached, NewVersion, Order, OrderError, VersionLoader};
+use super::detached::{Detached, NewVersion, Order, OrderError, VersionLoader, load};
 use super::status::{Progress, SinkStatus};
 use crate::sink_store::{ParkedEvent, SinkStore, VersionRecord};
 use crate::stream::Stream;
@@ -97,8 +96,7 @@ impl Board {
             };
         };
         let loader = entry.versions.clone().ok_or(OrderError::NotAComponent)?;
-        let new = spawn_blocking(move || loader.load(&wasm)).await.map_err(|error| OrderError::Load(error.into()))?;
-        let new = new.map_err(OrderError::Load)?;
+        let new = load(move || loader.load(&wasm)).await?;
         let (answer, answered) = oneshot::channel();
         let swap = InlineSwap { sink: sink.to_owned(), new, configured, answer };
         self.swaps.send(swap).await.map_err(|_| OrderError::Ended)?;

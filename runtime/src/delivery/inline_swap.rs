@@ -1,15 +1,17 @@
 //! Swapping an inline sink, between two events.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::time::timeout;
 
 use super::board::InlineSwap;
 use super::detached::{NewVersion, OrderError};
 use super::failure::SinkFailure;
+use super::handover::{TakesOver, take_over};
 use super::inline::InlineSink;
+use crate::component::short_digest;
 use crate::error_chain::chain;
-use crate::event::{Position, StateEvent};
+use crate::event::{Position, StateEvent, last_event};
 use crate::sink::{CloseReason, Delivery, EventSink, OpenInfo, Opened};
 use crate::sink_store::{ActiveVersion, Change, SinkStore, VersionRecord};
 use crate::source::Reopen;
@@ -64,10 +66,9 @@ impl InlineSink {
             Some(handover) => Some(handover.save().await.map_err(|error| chain(&error))?),
             None => None,
         };
-        let opened = new.sink.open(place.info).await.map_err(|error| chain(&error))?;
-        match (&saved, new.sink.handover()) {
-            (Some(saved), Some(handover)) => handover.restore(saved).await.map_err(|error| chain(&error))?,
-            (saved, _) => self.put_again(&mut *new.sink, opened, saved.is_some(), place).await?,
+        match take_over(&mut *new.sink, place.info, saved.as_ref()).await? {
+            TakesOver::WithState => {}
+            TakesOver::At(opened) => self.put_again(&mut *new.sink, opened, place).await?,
         }
         if let Some(store) = place.store {
             let configured = if configured { new.digest.clone() } else { self.configured(store)? };
@@ -78,9 +79,8 @@ impl InlineSink {
         if let Err(error) = old.close(CloseReason::Swap).await {
             tracing::warn!(sink = self.name(), "while closing the version before: {error}");
         }
-        let at = place.last.map_or_else(|| "the beginning".to_owned(), |last| format!("event {last}"));
-        let digests = [&new.digest, &before].map(|digest| digest.get(..12).unwrap_or(digest).to_owned());
-        Ok(format!("version {} took over from {} after {at}", digests[0], digests[1]))
+        let (new, before) = (short_digest(&new.digest), short_digest(&before));
+        Ok(format!("version {new} took over from {before} after {}", last_event(place.last)))
     }
 
     fn configured(&self, store: &SinkStore) -> Result<String, String> {
@@ -89,21 +89,9 @@ impl InlineSink {
         Ok(active.map_or(running, |active| active.configured))
     }
 
-    /// Without a handover a new version starts with nothing. It may ask for the events again; if it does not, only a sink without state can be
-    /// replaced.
-    async fn put_again(
-        &self,
-        sink: &mut dyn EventSink,
-        opened: Opened,
-        had_state: bool,
-        place: &SwapPlace<'_>,
-    ) -> Result<(), String> {
+    /// Without a handover a new version starts with nothing. It may ask for the events again.
+    async fn put_again(&self, sink: &mut dyn EventSink, opened: Opened, place: &SwapPlace<'_>) -> Result<(), String> {
         let after = match opened {
-            Opened::Cursor if had_state => {
-                return Err("the running version hands its state over, and the new one neither takes it nor asks for the events \
-                            again"
-                    .to_owned());
-            }
             Opened::Cursor => return Ok(()),
             Opened::After(position) => Some(position),
             Opened::Beginning => None,
@@ -134,10 +122,9 @@ impl InlineSink {
 }
 
 fn activation(sink: &str, configured: String, digest: &str, since: Option<Position>) -> Change {
-    let at = UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_secs());
     Change::Activate {
         sink: sink.to_owned(),
         active: ActiveVersion { configured, digest: digest.to_owned(), watched: None },
-        record: VersionRecord { digest: digest.to_owned(), since, at, reason: "swap".to_owned() },
+        record: VersionRecord::now(digest, since, "swap"),
     }
 }

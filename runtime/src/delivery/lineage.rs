@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
 use super::policy::{OnDivergence, OnGap};
-use crate::event::{Position, StateEvent};
+use crate::event::{Position, StateEvent, last_event};
 use crate::sink_store::{Change, Epoch, Place, SinkStore, StoreError};
-use crate::stream::{Anchor, Anchors, EventHash, Stream};
+use crate::stream::{Anchor, Anchors, Stream};
 
 /// How often the last events are kept. They may be older than a cursor, which has a hash of its own.
 const KEEP_EVERY: Duration = Duration::from_secs(5);
@@ -144,7 +144,7 @@ impl Lineage {
                 };
                 rewritten = Some(self.diverged(known, found).await?);
             }
-            self.anchors.push(event.position(), EventHash::of(event.json()));
+            self.anchors.push(event);
         }
         self.newest = events.last().map(StateEvent::position).or(self.newest);
         Ok(rewritten)
@@ -163,7 +163,7 @@ impl Lineage {
     /// Takes note of events that were delivered after history.
     pub(crate) fn follow(&mut self, events: &[StateEvent]) {
         for event in events {
-            self.anchors.push(event.position(), EventHash::of(event.json()));
+            self.anchors.push(event);
         }
     }
 
@@ -226,7 +226,7 @@ impl Lineage {
         tracing::warn!(
             "stream {} has diverged: {expected} was there before, now {found}; everything after {} is put again as epoch {}",
             self.stream.name,
-            common.map_or_else(|| "the beginning".to_owned(), |common| format!("event {}", common.position)),
+            last_event(common.map(|common| common.position)),
             self.stream.epoch
         );
         self.known.clear();

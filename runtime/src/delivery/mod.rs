@@ -6,6 +6,7 @@ mod detached;
 mod failure;
 mod filter;
 mod flush_policy;
+mod handover;
 mod inline;
 mod inline_swap;
 mod isolation;

@@ -11,6 +11,9 @@ use std::ops::Range;
 
 use bytestring::ByteString;
 
+use crate::stream::EventHash;
+
+pub(crate) use position::last_event;
 pub use position::{Kind, ParsePositionError, Position};
 pub use scan::EnvelopeError;
 pub(crate) use scan::{Envelope, scan};
@@ -29,6 +32,7 @@ pub struct StateEvent {
     time: Option<Time>,
     tag: Range<usize>,
     json: ByteString,
+    hash: EventHash,
 }
 
 impl StateEvent {
@@ -59,7 +63,8 @@ impl StateEvent {
     pub(crate) fn from_envelope(id: u64, envelope: Envelope, json: ByteString) -> Self {
         let is_checkpoint = json.get(envelope.tag.clone()) == Some(CHECKPOINT_TAG);
         let kind = if is_checkpoint { Kind::Checkpoint } else { Kind::Event };
-        Self { position: Position { id, kind }, time: envelope.time, tag: envelope.tag, json }
+        let hash = EventHash::of(&json);
+        Self { position: Position { id, kind }, time: envelope.time, tag: envelope.tag, json, hash }
     }
 
     /// Where the event stands in its stream.
@@ -80,6 +85,11 @@ impl StateEvent {
     /// The name of the StateChanged constructor, such as `SnapshotConfirmed`.
     pub fn tag(&self) -> &str {
         self.json.get(self.tag.clone()).unwrap_or_default()
+    }
+
+    /// The digest of [`json`](Self::json), computed once.
+    pub fn hash(&self) -> EventHash {
+        self.hash
     }
 
     /// The persisted text, byte for byte.

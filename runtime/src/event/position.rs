@@ -88,6 +88,11 @@ impl TryFrom<String> for Position {
     }
 }
 
+/// Names the last event that something reached.
+pub(crate) fn last_event(position: Option<Position>) -> String {
+    position.map_or_else(|| "the beginning".to_owned(), |position| format!("event {position}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

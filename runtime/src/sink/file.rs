@@ -10,7 +10,7 @@ use tokio::task::spawn_blocking;
 use super::{Ack, CloseReason, Delivery, EventSink, OpenInfo, Opened, SinkError};
 use crate::event::{Position, StateEvent};
 use crate::store::{DiskFile, LogAppender, LogReader, ReadOptions, own};
-use crate::stream::{EventHash, StreamFormat};
+use crate::stream::StreamFormat;
 
 /// Appends each event's json to a file, durable after a flush.
 ///
@@ -40,7 +40,7 @@ impl FileSink {
         match held.find(position)? {
             Some(there) if there.json() == event.json() => Ok(()),
             Some(there) => {
-                let (there, put) = (EventHash::of(there.json()), EventHash::of(event.json()));
+                let (there, put) = (there.hash(), event.hash());
                 Err(SinkError::Conflict { position, there, put })
             }
             None => Err(SinkError::Rejected {

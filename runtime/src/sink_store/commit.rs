@@ -140,21 +140,6 @@ impl Change {
     }
 }
 
-/// Creates every table, so that reading need not tell a missing table from an empty one.
-pub(super) fn create_tables(write: &WriteTransaction) -> Result<(), redb::Error> {
-    write.open_table(CURSORS)?;
-    write.open_table(ACTIVE)?;
-    write.open_table(ANCHORS)?;
-    write.open_table(EPOCHS)?;
-    write.open_table(KEY_VALUE)?;
-    write.open_table(KEY_VALUE_USAGE)?;
-    write.open_table(UNDO)?;
-    write.open_table(WATCHED)?;
-    write.open_table(PARKED)?;
-    write.open_table(VERSIONS)?;
-    Ok(())
-}
-
 fn json(record: &impl Serialize) -> Result<Vec<u8>, redb::Error> {
     serde_json::to_vec(record).map_err(|error| redb::Error::Io(error.into()))
 }

@@ -8,7 +8,8 @@ use redb::Database;
 use tokio::sync::oneshot;
 
 use super::StoreError;
-use super::commit::{Change, create_tables};
+use super::commit::Change;
+use super::tables::{create_tables, has_all_tables};
 
 /// Most commits in one group: bounds what a failure makes many sinks repeat.
 const MAX_GROUP: usize = 1_024;
@@ -45,9 +46,11 @@ impl SharedDatabase {
             return Ok(Arc::clone(database));
         }
         let database = (self.open)()?;
-        let write = database.begin_write()?;
-        create_tables(&write)?;
-        write.commit()?;
+        if !has_all_tables(&database)? {
+            let write = database.begin_write()?;
+            create_tables(&write)?;
+            write.commit()?;
+        }
         Ok(Arc::clone(current.insert(Arc::new(database))))
     }
 

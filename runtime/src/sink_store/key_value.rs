@@ -192,6 +192,11 @@ impl KeyValue {
         self.lock().writes.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len)).sum()
     }
 
+    /// Whether there are uncommitted writes.
+    pub fn has_staged(&self) -> bool {
+        !self.lock().writes.is_empty()
+    }
+
     /// Begins a call: [`roll_back`](Self::roll_back) undoes what is written from now on.
     pub fn begin(&self) {
         let mut overlay = self.lock();

@@ -143,6 +143,21 @@ impl SinkStore {
         Ok(parked)
     }
 
+    /// How many events of a sink are parked.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn parked_count(&self, sink: &str) -> Result<u64, StoreError> {
+        let table = self.read()?.open_table(PARKED)?;
+        let mut count = 0;
+        for row in table.range((sink, 0, 0)..=(sink, u64::MAX, u8::MAX))? {
+            row?;
+            count += 1;
+        }
+        Ok(count)
+    }
+
     /// One parked event.
     ///
     /// # Errors
@@ -175,6 +190,17 @@ impl SinkStore {
             versions.push(parse("versions", row?.1.value())?);
         }
         Ok(versions)
+    }
+
+    /// What ran last.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn last_version(&self, sink: &str) -> Result<Option<VersionRecord>, StoreError> {
+        let table = self.read()?.open_table(VERSIONS)?;
+        let last = table.range((sink, 0)..=(sink, u64::MAX))?.next_back().transpose()?;
+        last.map(|(_, record)| parse("versions", record.value())).transpose()
     }
 
     /// How often a stream was found rewritten.

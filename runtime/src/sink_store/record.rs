@@ -1,9 +1,15 @@
 //! The records of the store, kept as JSON: few a second, and readable when something went wrong.
 
+use std::time::UNIX_EPOCH;
+
 use serde::{Deserialize, Serialize};
 
-use crate::event::Position;
+use crate::event::{Position, StateEvent, last_event};
 use crate::stream::Anchor;
+
+fn seconds_now() -> u64 {
+    UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_secs())
+}
 
 /// How far a sink has come.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +62,11 @@ pub struct Epoch {
 }
 
 impl Cursor {
+    /// What is durable, in words: `event 7`, or `the beginning`.
+    pub fn in_words(&self) -> String {
+        last_event(self.durable.map(|place| place.position))
+    }
+
     /// Takes a cursor of an earlier epoch into this one: back to the last event in common, or to the beginning if that is not known.
     pub fn enter(&mut self, epoch: Epoch) {
         if self.epoch >= epoch.number {
@@ -89,6 +100,14 @@ pub struct ParkedEvent {
     pub digest: Option<String>,
     /// When, in seconds since 1970.
     pub parked_at: u64,
+}
+
+impl ParkedEvent {
+    /// Puts an event aside now.
+    pub fn now(event: &StateEvent, epoch: u64, error: String, digest: Option<String>) -> Self {
+        let (tag, json) = (event.tag().to_owned(), event.json().to_owned());
+        Self { position: event.position(), epoch, tag, json, error, digest, parked_at: seconds_now() }
+    }
 }
 
 /// A sink's state as it handed it over.
@@ -133,4 +152,11 @@ pub struct VersionRecord {
     pub at: u64,
     /// Why: a start, a swap, or a return with the failure that led to it.
     pub reason: String,
+}
+
+impl VersionRecord {
+    /// A version takes charge now.
+    pub fn now(digest: &str, since: Option<Position>, reason: impl Into<String>) -> Self {
+        Self { digest: digest.to_owned(), since, at: seconds_now(), reason: reason.into() }
+    }
 }

@@ -1,6 +1,6 @@
 //! The tables of the store.
 
-use redb::TableDefinition;
+use redb::{Database, ReadableDatabase, TableDefinition, TableHandle, WriteTransaction};
 
 use crate::event::{Kind, Position};
 
@@ -35,4 +35,37 @@ pub(super) const VERSIONS: TableDefinition<'static, (&'static str, u64), &'stati
 
 pub(super) fn parked_key(sink: &str, position: Position) -> (&str, u64, u8) {
     (sink, position.id, u8::from(position.kind == Kind::Checkpoint))
+}
+
+/// Creates every table, so that reading need not tell a missing table from an empty one.
+pub(super) fn create_tables(write: &WriteTransaction) -> Result<(), redb::Error> {
+    write.open_table(CURSORS)?;
+    write.open_table(ACTIVE)?;
+    write.open_table(ANCHORS)?;
+    write.open_table(EPOCHS)?;
+    write.open_table(KEY_VALUE)?;
+    write.open_table(KEY_VALUE_USAGE)?;
+    write.open_table(UNDO)?;
+    write.open_table(WATCHED)?;
+    write.open_table(PARKED)?;
+    write.open_table(VERSIONS)?;
+    Ok(())
+}
+
+/// Whether [`create_tables`] has nothing left to do: creating costs a sync of the disk.
+pub(super) fn has_all_tables(database: &Database) -> Result<bool, redb::Error> {
+    let all = [
+        CURSORS.name(),
+        ACTIVE.name(),
+        ANCHORS.name(),
+        EPOCHS.name(),
+        KEY_VALUE.name(),
+        KEY_VALUE_USAGE.name(),
+        UNDO.name(),
+        WATCHED.name(),
+        PARKED.name(),
+        VERSIONS.name(),
+    ];
+    let there: Vec<String> = database.begin_read()?.list_tables()?.map(|table| table.name().to_owned()).collect();
+    Ok(all.iter().all(|name| there.iter().any(|there| there == name)))
 }

@@ -8,7 +8,7 @@ use super::glued::{self, Piece};
 use super::line_reader::{RawLine, RawText};
 use super::report::{BadLine, Finding, LineFault, Place, TailKind};
 use crate::event::{EnvelopeError, StateEvent, scan};
-use crate::stream::{Anchors, EventHash};
+use crate::stream::Anchors;
 
 /// What is known of a log up to the line that is read next.
 #[derive(Clone, Debug, Default)]
@@ -80,8 +80,7 @@ impl Decoder {
             Some(id) => StateEvent::from_envelope(id, envelope, text),
             None => StateEvent::wrap_legacy(self.next_id().ok_or(LineFault::IdsExhausted)?, &text)?,
         };
-        let hash = EventHash::of(event.json());
-        let position = event.position();
+        let (position, hash) = (event.position(), event.hash());
         if let Some((last, _)) = self.anchors.last().filter(|(last, _)| position <= *last) {
             if self.anchors.contains(&event) {
                 return Ok(One::Duplicate);
@@ -89,7 +88,7 @@ impl Decoder {
             return Err(LineFault::NotAbove { position, last, hashes: (self.anchors.get(position), hash) });
         }
         self.legacy += u64::from(is_legacy);
-        self.anchors.push(position, hash);
+        self.anchors.push(&event);
         self.last_id = Some(position.id);
         Ok(One::Event(event))
     }

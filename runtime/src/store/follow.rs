@@ -116,7 +116,7 @@ impl LogReader {
                 return Err(ReadError::Gap { path, last, oldest });
             }
             if let Some(found) = page.events.iter().position(|event| event.position() >= last) {
-                let event = page.events.get(found).map(|event| (event.position(), EventHash::of(event.json())));
+                let event = page.events.get(found).map(|event| (event.position(), event.hash()));
                 return match event {
                     Some((position, hash)) if position == last && hash == expected => {
                         page.events.drain(..=found);

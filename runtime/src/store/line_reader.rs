@@ -5,7 +5,9 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
+use rustix::buffer::spare_capacity;
+use rustix::io::{Errno, read};
 
 use super::files::FileId;
 use super::report::Place;
@@ -39,7 +41,7 @@ pub(super) struct LineReader {
     /// Whole lines that were read and not given out.
     lines: Bytes,
     /// What was read after the last newline.
-    rest: BytesMut,
+    rest: Vec<u8>,
     /// Bytes dropped from the start of the line in progress because it is too long.
     dropped: u64,
     /// Where `lines` (or, when empty, the line in progress) begins in the file.
@@ -50,7 +52,7 @@ pub(super) struct LineReader {
 
 impl LineReader {
     pub(super) fn new(file: File, path: &Path, max_line: usize) -> Self {
-        let (lines, rest) = (Bytes::new(), BytesMut::new());
+        let (lines, rest) = (Bytes::new(), Vec::new());
         Self { file, path: path.into(), max_line, lines, rest, dropped: 0, byte: 0, line: 1 }
     }
 
@@ -111,7 +113,7 @@ impl LineReader {
     /// Gives out the tail as if it were a line; a newline that follows later makes an empty line.
     pub(super) fn take_tail(&mut self) -> RawLine {
         let place = self.place();
-        let text = self.rest.split().freeze();
+        let text = Bytes::from(std::mem::take(&mut self.rest));
         self.byte += text.len() as u64;
         RawLine { place, text: RawText::Whole(text) }
     }
@@ -134,16 +136,19 @@ impl LineReader {
     /// Reads on; gives the number of bytes read.
     fn fill(&mut self) -> io::Result<usize> {
         let start = self.rest.len();
-        self.rest.resize(start + CHUNK, 0);
-        let read = match self.rest.get_mut(start..) {
-            Some(space) => self.file.read(space),
-            None => Ok(0),
+        self.rest.reserve(CHUNK);
+        // Into memory that was not zeroed first: that would cost as much as splitting the lines.
+        let read = loop {
+            match read(&self.file, spare_capacity(&mut self.rest)) {
+                Err(Errno::INTR) => {}
+                read => break read?,
+            }
         };
-        self.rest.truncate(start + *read.as_ref().unwrap_or(&0));
-        let read = read?;
         let fresh = self.rest.get(start..).unwrap_or_default();
         if let Some(newline) = memchr::memrchr(b'\n', fresh) {
-            self.lines = self.rest.split_to(start + newline + 1).freeze();
+            let mut lines = Bytes::from(std::mem::take(&mut self.rest));
+            self.rest = lines.split_off(start + newline + 1).to_vec();
+            self.lines = lines;
         } else if self.rest.len() > self.max_line {
             self.dropped += self.rest.len() as u64;
             self.rest.clear();

@@ -40,11 +40,8 @@ pub(super) fn start(source: &FileSource, stream: &Stream, sinks: &Sinks, once: b
 pub(super) fn orphans(store: &SinkStore, sinks: &[DetachedSink]) -> Result<(), StoreError> {
     for (name, cursor) in store.cursors()? {
         if sinks.iter().all(|sink| sink.name != name) {
-            let at = cursor.durable.map_or_else(|| "the beginning".to_owned(), |at| format!("event {}", at.position));
-            tracing::info!(
-                "no sink is named {name:?} any more; its cursor is kept, at {at} of stream {}",
-                cursor.stream
-            );
+            let (at, stream) = (cursor.in_words(), &cursor.stream);
+            tracing::info!("no sink is named {name:?} any more; its cursor is kept, at {at} of stream {stream}");
         }
     }
     Ok(())

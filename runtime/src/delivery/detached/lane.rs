@@ -48,7 +48,7 @@ pub(super) enum Phase {
 /// How a lane's run came to an end.
 pub(super) enum Ran {
     /// It goes on among sinks of another standing.
-    Moves(Box<Lane>, Standing),
+    Moves(Box<Lane>),
     /// It was told to end.
     Ended,
 }
@@ -67,7 +67,7 @@ pub(super) struct Lane {
     pub(super) guard: Guard,
     orders: mpsc::Receiver<Envelope>,
     waiting: watch::Sender<usize>,
-    progress: watch::Sender<Progress>,
+    pub(super) progress: watch::Sender<Progress>,
     changed: watch::Receiver<u64>,
     pub(super) phase: Phase,
     /// Whether the sink has an instance that may be called.
@@ -125,8 +125,6 @@ impl Lane {
             let status = &mut progress.status;
             status.sink = sink.name.clone();
             status.lane = "detached".to_owned();
-            status.description = sink.sink.describe();
-            status.digest = sink.sink.version().map(|version| version.digest);
             status.position = cursor.durable.map(|place| place.position);
         });
         let watch = active.as_ref().and_then(|active: &ActiveVersion| Watch::resume(active, &sink.policy));
@@ -155,7 +153,7 @@ impl Lane {
             committed_at: Instant::now(),
             taken: None,
             unflushed: None,
-            backoff: Backoff::new(),
+            backoff: Backoff::default(),
             next_limit: None,
             open_failures: 0,
             parked_in_row: 0,
@@ -168,6 +166,11 @@ impl Lane {
             good: 0,
             order: None,
         }
+    }
+
+    /// Which workers it is to run on.
+    pub(super) fn standing(&self) -> Standing {
+        self.standing
     }
 
     pub(super) fn name(&self) -> &str {
@@ -205,8 +208,7 @@ impl Lane {
                 }
             }
             if self.standing != standing {
-                let to = self.standing;
-                return Ran::Moves(Box::new(self), to);
+                return Ran::Moves(Box::new(self));
             }
         }
     }
@@ -325,7 +327,7 @@ impl Lane {
         self.cursor.durable != self.committed.durable
             || self.cursor.epoch != self.committed.epoch
             || !self.has_cursor
-            || self.key_value.as_ref().is_some_and(|key_value| key_value.staged_bytes() > 0)
+            || self.key_value.as_ref().is_some_and(|key_value| key_value.has_staged())
     }
 
     /// Key-value writes of puts that are not durable yet must not be committed.
@@ -345,18 +347,18 @@ impl Lane {
         self.committed_at = Instant::now();
     }
 
+    /// Adds to one of the sink's counters.
+    pub(super) fn count(&self, metric: &'static str, by: u64) {
+        metrics::counter!(metric, "sink" => self.name.clone()).increment(by);
+    }
+
     pub(super) fn update(&self, change: impl FnOnce(&mut Progress)) {
         self.progress.send_modify(change);
     }
 
     /// Shows a state, without a reason.
     pub(super) fn say(&self, state: SinkState) {
-        self.progress.send_if_modified(|progress| {
-            let changed = progress.status.state != state || progress.status.reason.is_some();
-            progress.status.state = state;
-            progress.status.reason = None;
-            changed
-        });
+        self.show(state, None);
     }
 
     /// Whether an event was there when hydrant started.

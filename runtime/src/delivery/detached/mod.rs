@@ -29,13 +29,13 @@ use super::window::Window;
 use super::workers::{GuestWorkers, Standing};
 use crate::event::Position;
 use crate::sink::EventSink;
-use crate::sink_store::{ActiveVersion, Cursor, KeyValue, SinkStore, VersionRecord};
+use crate::sink_store::{ActiveVersion, Cursor, KeyValue, SinkStore};
 use crate::source::Reopen;
 
 pub use order::{Order, OrderError};
 
 use lane::{Lane, Ran};
-use order::Envelope;
+use order::{Answer, Envelope};
 
 /// Orders that may wait for one sink.
 const ORDERS: usize = 16;
@@ -66,6 +66,14 @@ pub trait VersionLoader: fmt::Debug + Send + Sync {
     ///
     /// As [`load`](Self::load), or that it is not there.
     fn load_kept(&self, digest: &str) -> Result<NewVersion, Box<dyn Error + Send + Sync>>;
+}
+
+/// Loads a version without holding up other tasks.
+pub(super) async fn load<E: Into<Box<dyn Error + Send + Sync>> + Send + 'static>(
+    load: impl FnOnce() -> Result<NewVersion, E> + Send + 'static,
+) -> Result<NewVersion, OrderError> {
+    let loaded = tokio::task::spawn_blocking(load).await.map_err(|error| OrderError::Load(error.into()))?;
+    loaded.map_err(|error| OrderError::Load(error.into()))
 }
 
 /// A sink to be put on the detached lane.
@@ -161,11 +169,6 @@ impl Detached {
         &self.shared.window
     }
 
-    /// The store of their cursors.
-    pub fn store(&self) -> &SinkStore {
-        &self.shared.store
-    }
-
     /// The sinks' names, in the order configured.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.lanes.iter().map(|lane| &*lane.name)
@@ -184,9 +187,7 @@ impl Detached {
     ///
     /// [`OrderError`].
     pub async fn order(&self, sink: &str, order: Order) -> Result<String, OrderError> {
-        let unknown =
-            || OrderError::UnknownSink { sink: sink.to_owned(), known: self.names().map(str::to_owned).collect() };
-        self.lanes.iter().find(|lane| lane.name == sink).ok_or_else(unknown)?.order(order).await
+        self.lane(sink)?.order(order).await
     }
 
     /// Loads a component and puts it in charge of a sink. It is compiled while the version before runs on. `configured`: the component is
@@ -196,23 +197,16 @@ impl Detached {
     ///
     /// [`OrderError`]; then the version before is still in charge.
     pub async fn swap(&self, sink: &str, wasm: Vec<u8>, configured: bool) -> Result<String, OrderError> {
-        let lane = self.lanes.iter().find(|lane| lane.name == sink);
-        let unknown =
-            || OrderError::UnknownSink { sink: sink.to_owned(), known: self.names().map(str::to_owned).collect() };
-        let lane = lane.ok_or_else(unknown)?;
+        let lane = self.lane(sink)?;
         let loader = lane.versions.clone().ok_or(OrderError::NotAComponent)?;
-        let load = tokio::task::spawn_blocking(move || loader.load(&wasm));
-        let new = load.await.map_err(|error| OrderError::Load(error.into()))?.map_err(OrderError::Load)?;
+        let new = load(move || loader.load(&wasm)).await?;
         lane.order(Order::Swap { new: Box::new(new), configured }).await
     }
 
-    /// What ran when, oldest first.
-    ///
-    /// # Errors
-    ///
-    /// If the store cannot be read.
-    pub fn history(&self, sink: &str) -> Result<Vec<VersionRecord>, OrderError> {
-        Ok(self.shared.store.versions(sink)?)
+    fn lane(&self, sink: &str) -> Result<&LaneHandle, OrderError> {
+        let unknown =
+            || OrderError::UnknownSink { sink: sink.to_owned(), known: self.names().map(str::to_owned).collect() };
+        self.lanes.iter().find(|lane| lane.name == sink).ok_or_else(unknown)
     }
 
     /// Waits until every sink that runs has made everything in the window durable, up to `end`. Calls `watch` with the statuses now and
@@ -246,9 +240,17 @@ impl Detached {
 
     /// Flushes and closes every sink and waits for their tasks.
     pub async fn stop(&self) {
-        let stopping: Vec<_> = self.lanes.iter().map(|lane| lane.order(Order::Stop)).collect();
-        let stopping = futures_all(stopping);
-        if timeout(STOP_GRACE, stopping).await.is_err() {
+        let stopped = async {
+            // All are told before any is waited for.
+            let mut answers = Vec::new();
+            for lane in &self.lanes {
+                answers.push(lane.send(Order::Stop).await);
+            }
+            for answer in answers.into_iter().flatten() {
+                let _ = answer.await;
+            }
+        };
+        if timeout(STOP_GRACE, stopped).await.is_err() {
             tracing::warn!("some detached sinks did not end in time; what they accepted will be put again");
         }
         for lane in &self.lanes {
@@ -260,24 +262,18 @@ impl Detached {
     }
 }
 
-/// Runs futures side by side, for their effects.
-async fn futures_all<T>(futures: Vec<impl Future<Output = T>>) {
-    let mut futures: Vec<_> = futures.into_iter().map(Box::pin).collect();
-    std::future::poll_fn(|context| {
-        futures.retain_mut(|future| future.as_mut().poll(context).is_pending());
-        if futures.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
-    })
-    .await;
-}
-
 impl LaneHandle {
     async fn order(&self, order: Order) -> Result<String, OrderError> {
+        self.send(order).await?.await.map_err(|_| OrderError::Ended)?
+    }
+
+    async fn send(&self, order: Order) -> Result<Answer, OrderError> {
         let (envelope, answer) = Envelope::new(order);
         let place = self.orders.reserve().await.map_err(|_| OrderError::Ended)?;
         // Counted and sent without a pause between: whoever asks may go away at any await.
         self.waiting.send_modify(|waiting| *waiting += 1);
         place.send(envelope);
-        answer.await.map_err(|_| OrderError::Ended)?
+        Ok(answer)
     }
 }
 
@@ -311,7 +307,10 @@ async fn supervise(lane: Lane, workers: GuestWorkers) {
     loop {
         let Some(handle) = workers.handle(standing) else { return };
         match handle.spawn(lane.run(standing)).await {
-            Ok(Ran::Moves(moved, to)) => (lane, standing) = (*moved, to),
+            Ok(Ran::Moves(moved)) => {
+                standing = moved.standing();
+                lane = *moved;
+            }
             Ok(Ran::Ended) => return,
             Err(error) => {
                 tracing::error!(sink = &*name, "the sink's task ended: {error}");

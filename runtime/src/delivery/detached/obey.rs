@@ -5,9 +5,7 @@ use tokio::sync::oneshot;
 use super::lane::{Lane, Phase};
 use super::order::{Order, OrderError};
 use super::trouble::Trouble;
-use crate::delivery::backoff::Backoff;
 use crate::delivery::status::SinkState;
-use crate::error_chain::chain;
 use crate::event::Position;
 use crate::sink::CloseReason;
 use crate::sink_store::{Change, Place};
@@ -41,27 +39,20 @@ impl Lane {
         self.reading.leave(&self.shared);
         self.say_why(SinkState::Paused, "an operator paused it");
         self.update(|progress| progress.retry_at = None);
-        let at = self.cursor.durable.map_or_else(|| "the beginning".to_owned(), |at| format!("event {}", at.position));
-        format!("paused after {at}")
+        format!("paused after {}", self.cursor.in_words())
     }
 
     /// Makes everything taken durable.
-    async fn rest(&mut self) -> Result<(), String> {
-        let rest = async {
-            if self.is_open {
-                self.flush().await?;
-            }
-            self.commit(Vec::new()).await
-        };
-        rest.await.map_err(|trouble| match trouble {
-            Trouble::Store(error) => chain(&error),
-            Trouble::Sink { doing, error, .. } => format!("it failed {doing}: {}", chain(&error)),
-            _ => "a call took too long and was cut off".to_owned(),
-        })
+    async fn rest(&mut self) -> Result<(), Trouble> {
+        if self.is_open {
+            self.flush().await?;
+        }
+        Ok(self.commit(Vec::new()).await?)
     }
 
     fn resume(&mut self) -> String {
-        (self.backoff, self.open_failures, self.parked_in_row) = (Backoff::new(), 0, 0);
+        self.backoff.reset();
+        (self.open_failures, self.parked_in_row) = (0, 0);
         self.phase = if self.is_open { Phase::Run } else { Phase::Open };
         self.update(|progress| progress.retry_at = None);
         self.say(SinkState::CatchingUp);
@@ -75,7 +66,7 @@ impl Lane {
             return Err(OrderError::Refused(message.to_owned()));
         }
         if !self.has_void_state && self.cursor.durable.is_none_or(|durable| from > durable.position) {
-            let at = self.cursor.durable.map_or_else(|| "nothing".to_owned(), |at| format!("event {}", at.position));
+            let at = self.cursor.in_words();
             let message = format!("its cursor is {at}: replaying from {from} would pass over events");
             return Err(OrderError::Refused(message));
         }
@@ -89,7 +80,7 @@ impl Lane {
         self.cursor.durable = from.before().map(Place::from);
         let reset = reset_state == Some(true) && self.key_value.is_some();
         let changes = if reset { vec![Change::ResetState { sink: self.name.clone() }] } else { Vec::new() };
-        if let Err(Trouble::Store(error)) = self.commit(changes).await {
+        if let Err(error) = self.commit(changes).await {
             self.cursor = before;
             self.phase = Phase::Open;
             return Err(error.into());
@@ -99,7 +90,7 @@ impl Lane {
         self.has_void_state = false;
         self.reading.reset();
         self.taken = self.cursor.durable;
-        let is_paused = resting && self.state() == SinkState::Paused;
+        let is_paused = resting && self.state().0 == SinkState::Paused;
         self.phase = if is_paused { Phase::Rest } else { Phase::Open };
         Ok(format!("puts again from {from} on"))
     }

@@ -49,14 +49,18 @@ impl Lane {
         self.open_failures = 0;
         self.has_opened = true;
         self.phase = Phase::Run;
-        let version = self.sink.version();
-        let description = self.sink.describe();
+        self.show_version();
+        self.say(SinkState::CatchingUp);
+        Ok(())
+    }
+
+    /// Shows which version of the sink is in charge.
+    pub(super) fn show_version(&self) {
+        let (version, description) = (self.sink.version(), self.sink.describe());
         self.update(|progress| {
             progress.status.description = description;
             progress.status.digest = version.map(|version| version.digest);
         });
-        self.say(SinkState::CatchingUp);
-        Ok(())
     }
 
     pub(super) fn open_info(&self) -> OpenInfo {

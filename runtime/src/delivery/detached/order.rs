@@ -65,10 +65,10 @@ pub enum OrderError {
     /// The store of cursors failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A file could not be read.
-    #[error("cannot read the component")]
-    Read(#[source] std::io::Error),
 }
+
+/// What an order comes to.
+pub(super) type Answer = oneshot::Receiver<Result<String, OrderError>>;
 
 /// An order and who waits for its answer.
 #[derive(Debug)]
@@ -78,7 +78,7 @@ pub(super) struct Envelope {
 }
 
 impl Envelope {
-    pub(super) fn new(order: Order) -> (Self, oneshot::Receiver<Result<String, OrderError>>) {
+    pub(super) fn new(order: Order) -> (Self, Answer) {
         let (answer, receiver) = oneshot::channel();
         (Self { order, answer }, receiver)
     }

@@ -1,14 +1,11 @@
 //! Putting single events aside, and putting them again.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use tokio::time::timeout;
 
 use super::guard::ORDERED;
 use super::lane::{Lane, Phase};
 use super::order::OrderError;
 use super::trouble::Trouble;
-use crate::delivery::backoff::Backoff;
 use crate::error_chain::chain;
 use crate::event::{Position, StateEvent};
 use crate::sink::{Ack, Delivery, SinkError};
@@ -21,11 +18,6 @@ const MAX_PARKED: u64 = 100;
 /// So many parked without a good event between them: the sink, not the event, is what is wrong.
 const MAX_IN_ROW: u32 = 10;
 
-/// Now, in seconds since 1970.
-pub(super) fn seconds_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
-}
-
 impl Lane {
     /// Puts an event aside, durably, and goes on behind it.
     pub(super) async fn park(&mut self, event: &StateEvent, error: String) -> Result<(), Trouble> {
@@ -34,23 +26,16 @@ impl Lane {
             // What was accepted before it becomes durable first: the cursor passes all of it.
             self.flush().await?;
         }
-        let parked = ParkedEvent {
-            position: event.position(),
-            epoch: self.stream.epoch,
-            tag: event.tag().to_owned(),
-            json: event.json().to_owned(),
-            error: error.clone(),
-            digest: self.sink.version().map(|version| version.digest),
-            parked_at: seconds_now(),
-        };
+        let digest = self.sink.version().map(|version| version.digest);
+        let parked = ParkedEvent::now(event, self.stream.epoch, error.clone(), digest);
         let before = (self.cursor.clone(), self.taken);
         self.cursor.durable = Some(place);
         self.cursor.put = self.cursor.put.max(Some(place.position));
         self.taken = Some(place);
         let committed = self.commit(vec![Change::Park { sink: self.name.clone(), event: parked }]).await;
-        if let Err(trouble) = committed {
+        if let Err(error) = committed {
             (self.cursor, self.taken) = before;
-            return Err(trouble);
+            return Err(error.into());
         }
         self.isolation.passed(place.position, 1);
         if !self.reading.is_empty() {
@@ -58,10 +43,10 @@ impl Lane {
             self.update(|progress| progress.count = count);
         }
         tracing::warn!(sink = &*self.name, "event {} ({}) is parked: {error}", event.position(), event.tag());
-        metrics::counter!("hydrant_parked_total", "sink" => self.name.clone()).increment(1);
+        self.count("hydrant_parked_total", 1);
         self.update(|progress| progress.status.last_error = Some(format!("event {}: {error}", event.position())));
         self.parked_in_row += 1;
-        self.backoff = Backoff::new();
+        self.backoff.reset();
         let parked = self.count_parked();
         if parked > MAX_PARKED {
             self.stop_for(&format!("more than {MAX_PARKED} events are parked, the last with: {error}")).await;
@@ -73,20 +58,15 @@ impl Lane {
 
     /// Counts the parked events; what cannot be read is shown as none and reported by the next commit.
     pub(super) fn count_parked(&mut self) -> u64 {
-        let parked = self.shared.store.parked(&self.name).map_or(0, |parked| parked.len() as u64);
+        let parked = self.shared.store.parked_count(&self.name).unwrap_or(0);
         self.update(|progress| progress.status.parked = parked);
         parked
     }
 
     fn chosen(&self, position: Option<Position>) -> Result<Vec<ParkedEvent>, OrderError> {
-        let mut parked = self.shared.store.parked(&self.name)?;
-        if let Some(position) = position {
-            parked.retain(|event| event.position == position);
-            if parked.is_empty() {
-                return Err(OrderError::Refused(format!("no event {position} is parked")));
-            }
-        }
-        Ok(parked)
+        let Some(position) = position else { return Ok(self.shared.store.parked(&self.name)?) };
+        let parked = self.shared.store.parked_at(&self.name, position)?;
+        parked.map(|event| vec![event]).ok_or_else(|| OrderError::Refused(format!("no event {position} is parked")))
     }
 
     pub(super) async fn drop_parked(&mut self, position: Option<Position>) -> Result<String, OrderError> {
@@ -105,7 +85,7 @@ impl Lane {
         let parked = self.chosen(position)?;
         let before = async {
             self.flush().await?;
-            self.commit(Vec::new()).await
+            Ok(self.commit(Vec::new()).await?)
         };
         if let Err(trouble) = before.await {
             self.settle(Err(trouble)).await;
@@ -155,14 +135,11 @@ impl Lane {
         let unpark = Change::Unpark { sink: self.name.clone(), position: parked.position };
         let committed = self.commit(vec![unpark]).await;
         self.count_parked();
-        match committed {
-            Err(Trouble::Store(error)) => {
-                // The event is still parked, so what it wrote is dropped and it can be put again.
-                self.forget_instance();
-                self.phase = Phase::Open;
-                Err(chain(&error))
-            }
-            _ => Ok(()),
-        }
+        committed.map_err(|error| {
+            // The event is still parked, so what it wrote is dropped and it can be put again.
+            self.forget_instance();
+            self.phase = Phase::Open;
+            chain(&error)
+        })
     }
 }

@@ -115,13 +115,10 @@ impl Lane {
             return Ok(());
         };
         let was_batch = events.len() > 1 && self.sink.batch().is_some();
-        if let Some(key_value) = self.key_value.as_ref().filter(|_| !matches!(error, SinkError::Guest(_))) {
-            key_value.roll_back();
-            if was_batch && progress.taken > 0 {
-                // The writes of the events taken cannot be told from those of the one refused: the former go again by themselves.
-                self.next_limit = Some(progress.taken);
-                return Ok(());
-            }
+        if self.take_back_writes(&error) && was_batch && progress.taken > 0 {
+            // The writes of the events taken cannot be told from those of the one refused: the former go again by themselves.
+            self.next_limit = Some(progress.taken);
+            return Ok(());
         }
         let refused = events.get(progress.taken).or(events.last()).cloned();
         let failed_alone = !was_batch;
@@ -189,7 +186,7 @@ impl Lane {
         self.taken = Some(Place::from(Anchor::of(last)));
         let count = self.reading.pass(events);
         if delivered {
-            metrics::counter!("hydrant_events_delivered_total", "sink" => self.name.clone()).increment(events as u64);
+            self.count("hydrant_events_delivered_total", events as u64);
         }
         let (time, position) = (last.time(), last.position());
         self.update(|progress| {

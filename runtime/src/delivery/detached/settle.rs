@@ -7,7 +7,6 @@ use tokio::time::Instant;
 use super::lane::{Lane, Phase};
 use super::trouble::{Span, Trouble};
 use crate::component::FailureKind;
-use crate::delivery::backoff::Backoff;
 use crate::delivery::failure::{Doing, SinkFailure};
 use crate::delivery::isolation::Verdict;
 use crate::delivery::policy::OnFailure;
@@ -16,13 +15,13 @@ use crate::delivery::workers::Standing;
 use crate::error_chain::chain;
 use crate::event::StateEvent;
 use crate::sink::{CloseReason, SinkError};
-use crate::sink_store::{Change, Place};
+use crate::sink_store::{Change, Place, StoreError};
 
 /// Before something is looked at again that will be there in a moment.
 pub(super) const SOON: Duration = Duration::from_millis(5);
 
 /// The longest wait that a sink may ask for: an operator would take a longer silence for a fault.
-pub(super) const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
 
 /// So many instances in a row may fail to start.
 const OPEN_FAILURES: u32 = 5;
@@ -36,9 +35,7 @@ impl Lane {
         }
         let flushed = self.guard.call(self.sink.flush()).await.ok_or(Trouble::Cut)?;
         if let Err(error) = flushed {
-            if let Some(key_value) = self.key_value.as_ref().filter(|_| !matches!(error, SinkError::Guest(_))) {
-                key_value.roll_back();
-            }
+            self.take_back_writes(&error);
             return Err(self.charge_store(Trouble::at(Doing::Flush { up_to: unflushed.up_to })(error)));
         }
         self.unflushed = None;
@@ -47,8 +44,19 @@ impl Lane {
         Ok(())
     }
 
+    /// A call failed: what it wrote is taken back, unless the instance goes and all its uncommitted writes with it. True if it was.
+    pub(super) fn take_back_writes(&self, error: &SinkError) -> bool {
+        match &self.key_value {
+            Some(key_value) if !matches!(error, SinkError::Guest(_)) => {
+                key_value.roll_back();
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Makes cursor and key-value durable, with other changes.
-    pub(super) async fn commit(&mut self, more: Vec<Change>) -> Result<(), Trouble> {
+    pub(super) async fn commit(&mut self, more: Vec<Change>) -> Result<(), StoreError> {
         let mut changes = vec![Change::Cursor { sink: self.name.clone(), cursor: self.cursor.clone() }];
         let staged = self.key_value.as_ref().filter(|_| self.unflushed.is_none());
         changes.extend(staged.map(|key_value| key_value.staged()).unwrap_or_default());
@@ -81,7 +89,7 @@ impl Lane {
     /// Something good happened: the next wait is short again.
     pub(super) fn recovered(&mut self) {
         if self.open_failures == 0 {
-            self.backoff = Backoff::new();
+            self.backoff.reset();
         }
     }
 
@@ -93,10 +101,10 @@ impl Lane {
                 self.forget_instance();
                 self.phase = Phase::Open;
             }
-            Trouble::Store(error) => self.retry(chain(&error), None, !self.is_open),
-            Trouble::Source(error) => {
+            Trouble::Store(_) => self.retry(trouble.to_string(), None, !self.is_open),
+            Trouble::Source(_) => {
                 self.reading.reset();
-                self.retry(format!("cannot read the log: {}", chain(&error)), None, !self.is_open);
+                self.retry(trouble.to_string(), None, !self.is_open);
             }
             Trouble::Rejected { event, message } => {
                 let rejected = self.reject(&event, message).await;
@@ -151,7 +159,7 @@ impl Lane {
             }
         };
         self.update(|progress| progress.status.restarts += 1);
-        metrics::counter!("hydrant_restarts_total", "sink" => self.name.clone()).increment(1);
+        self.count("hydrant_restarts_total", 1);
         match (verdict, events) {
             (Verdict::Park(_), Some(span)) => {
                 // Parking may stop the sink, and then nothing is opened.
@@ -171,7 +179,7 @@ impl Lane {
         let wait = self.backoff.wait().max(after);
         let until = Instant::now() + wait;
         self.phase = Phase::Wait { until, reopen };
-        metrics::counter!("hydrant_retries_total", "sink" => self.name.clone()).increment(1);
+        self.count("hydrant_retries_total", 1);
         let is_new = self.say_why(SinkState::Retrying, &reason);
         self.update(|progress| {
             progress.status.last_error = Some(reason.clone());
@@ -186,14 +194,17 @@ impl Lane {
 
     /// Shows a state with its reason; true if that was not the state and reason before.
     pub(super) fn say_why(&self, state: SinkState, reason: &str) -> bool {
-        let mut is_new = false;
-        self.update(|progress| {
+        self.show(state, Some(reason.to_owned()))
+    }
+
+    /// Shows a state, with its reason if it has one; true if that was not shown before.
+    pub(super) fn show(&self, state: SinkState, reason: Option<String>) -> bool {
+        self.progress.send_if_modified(|progress| {
             let status = &mut progress.status;
-            is_new = status.state != state || status.reason.as_deref() != Some(reason);
-            status.state = state;
-            status.reason = Some(reason.to_owned());
-        });
-        is_new
+            let is_new = status.state != state || status.reason != reason;
+            (status.state, status.reason) = (state, reason);
+            is_new
+        })
     }
 
     /// The sink stops, or the process does.
@@ -211,13 +222,11 @@ impl Lane {
     /// The sink stops for a reason of the host's own.
     pub(super) async fn stop_for(&mut self, reason: &str) {
         self.phase = Phase::Rest;
-        if self.is_open {
-            self.close(CloseReason::Failure).await;
-        }
+        self.close(CloseReason::Failure).await;
         self.forget_instance();
         // What is known durable is kept; a failing store changes nothing about that the sink stops.
         let kept = if self.is_dirty() { self.commit(Vec::new()).await } else { Ok(()) };
-        if let Err(Trouble::Store(error)) = kept {
+        if let Err(error) = kept {
             tracing::warn!(sink = &*self.name, "its cursor could not be kept: {}", chain(&error));
         }
         self.reading.leave(&self.shared);
@@ -226,10 +235,10 @@ impl Lane {
             progress.status.last_error = Some(reason.to_owned());
             progress.retry_at = None;
         });
-        let at = self.cursor.durable.map_or_else(|| "nothing".to_owned(), |place| format!("event {}", place.position));
         tracing::error!(
             sink = &*self.name,
-            "stopped: {reason}; durable up to {at}; mend the cause, then `hydrant resume {}`",
+            "stopped: {reason}; durable up to {}; mend the cause, then `hydrant resume {}`",
+            self.cursor.in_words(),
             self.name
         );
     }
@@ -247,7 +256,7 @@ impl Lane {
     /// Rejected by the sink: parked, passed over, or the end.
     async fn reject(&mut self, event: &StateEvent, message: String) -> Result<(), Trouble> {
         use crate::delivery::policy::OnReject;
-        metrics::counter!("hydrant_rejected_total", "sink" => self.name.clone()).increment(1);
+        self.count("hydrant_rejected_total", 1);
         match self.policy.on_reject {
             OnReject::Park => self.park(event, format!("rejected: {message}")).await,
             OnReject::Skip => {

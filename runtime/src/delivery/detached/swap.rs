@@ -2,16 +2,18 @@
 
 use tokio::time::{Instant, timeout};
 
-use super::NewVersion;
 use super::guard::ORDERED;
 use super::lane::{Lane, Phase};
 use super::order::OrderError;
-use super::park::seconds_now;
 use super::trouble::Trouble;
+use super::{NewVersion, load};
+use crate::component::short_digest;
 use crate::delivery::failure::Doing;
+use crate::delivery::handover::{TakesOver, take_over};
 use crate::delivery::policy::DetachedPolicy;
 use crate::delivery::status::SinkState;
 use crate::error_chain::chain;
+use crate::event::last_event;
 use crate::sink::{CloseReason, Opened, SinkError};
 use crate::sink_store::{ActiveVersion, Change, Place, Saved, VersionRecord, WatchedSwap};
 
@@ -34,9 +36,9 @@ impl Lane {
     pub(super) async fn swap(&mut self, new: NewVersion, configured: bool) -> Result<String, OrderError> {
         let Some(active) = self.active.clone() else { return Err(OrderError::NotAComponent) };
         if new.digest == active.digest {
-            return Ok(format!("version {} is in charge already", short(&new.digest)));
+            return Ok(format!("version {} is in charge already", short_digest(&new.digest)));
         }
-        let (before, start) = (self.state(), Instant::now());
+        let ((before, reason), start) = (self.state(), Instant::now());
         self.say(SinkState::Swapping);
         let swapped = self.try_swap(new, &active, configured).await;
         if swapped.is_ok() && before == SinkState::Paused {
@@ -48,11 +50,14 @@ impl Lane {
         match &swapped {
             Ok(message) => tracing::info!(sink = &*self.name, "{message}"),
             Err(error) => {
-                self.say(before);
+                // Bringing the running version to rest may have led to another state, which tells more.
+                if self.state().0 == SinkState::Swapping {
+                    self.show(before, reason);
+                }
                 tracing::error!(
                     sink = &*self.name,
                     "swap refused, version {} stays in charge: {}",
-                    short(&active.digest),
+                    short_digest(&active.digest),
                     chain(error)
                 );
             }
@@ -60,10 +65,10 @@ impl Lane {
         swapped
     }
 
-    pub(super) fn state(&self) -> SinkState {
-        let mut state = SinkState::default();
-        self.update(|progress| state = progress.status.state);
-        state
+    /// The state shown, with its reason.
+    pub(super) fn state(&self) -> (SinkState, Option<String>) {
+        let status = &self.progress.borrow().status;
+        (status.state, status.reason.clone())
     }
 
     async fn try_swap(
@@ -75,7 +80,7 @@ impl Lane {
         let saved = match self.quiesce().await {
             Ok(saved) => saved,
             Err(trouble) => {
-                let words = words(&trouble);
+                let words = trouble.to_string();
                 self.settle(Err(trouble)).await;
                 return Err(OrderError::Refused(format!("the running version could not be brought to rest: {words}")));
             }
@@ -106,22 +111,13 @@ impl Lane {
 
     /// Opens the new version and gives it the state; its place, or why it cannot take over.
     async fn open_new(&mut self, new: &mut NewVersion, saved: Option<&Saved>) -> Result<Option<Place>, String> {
-        let info = self.open_info();
-        let opened = new.sink.open(&info).await.map_err(|error| chain(&error))?;
-        match (saved, new.sink.handover()) {
-            (Some(saved), Some(handover)) => {
-                handover.restore(saved).await.map_err(|error| chain(&error))?;
-                Ok(self.cursor.durable)
-            }
-            (Some(_), None) if opened == Opened::Cursor => {
-                Err("the running version hands its state over, and the new one neither takes it nor asks for the events again"
-                    .to_owned())
-            }
-            _ => {
-                if new.key_value.is_some() && !matches!(opened, Opened::Cursor) && self.cursor.durable.is_some() {
+        match take_over(&mut *new.sink, &self.open_info(), saved).await? {
+            TakesOver::WithState => Ok(self.cursor.durable),
+            TakesOver::At(opened) => {
+                if new.key_value.is_some() && opened != Opened::Cursor && self.cursor.durable.is_some() {
                     return Err("it keeps state with key-value and asks for another place than the cursor".to_owned());
                 }
-                self.start_of(opened).map_err(|trouble| words(&trouble))
+                self.start_of(opened).map_err(|trouble| trouble.to_string())
             }
         }
     }
@@ -142,7 +138,7 @@ impl Lane {
             digest: new.digest.clone(),
             watched: watched.clone(),
         };
-        let record = self.record(&new.digest, "swap".to_owned());
+        let record = self.record(&new.digest, "swap");
         let change = Change::Activate { sink: self.name.clone(), active: in_charge.clone(), record };
         self.shared.store.commit(vec![change]).await?;
         let mut old = std::mem::replace(&mut self.sink, new.sink);
@@ -165,21 +161,18 @@ impl Lane {
         self.isolation = crate::delivery::isolation::Isolation::new(self.policy.batch_events);
         self.phase = Phase::Run;
         self.say(SinkState::CatchingUp);
-        metrics::counter!("hydrant_swaps_total", "sink" => self.name.clone()).increment(1);
-        let version = self.sink.version().map(|version| version.digest);
-        let description = self.sink.describe();
+        self.count("hydrant_swaps_total", 1);
+        self.show_version();
         self.update(|progress| {
             progress.status.swaps += 1;
-            (progress.status.digest, progress.status.description) = (version, description);
             progress.retry_at = None;
         });
-        let at = start.map_or_else(|| "the beginning".to_owned(), |place| format!("event {}", place.position));
-        Ok(format!("version {} took over from {} after {at}", short(&new.digest), short(&active.digest)))
+        let (new, before) = (short_digest(&new.digest), short_digest(&active.digest));
+        Ok(format!("version {new} took over from {before} after {}", last_event(start.map(|place| place.position))))
     }
 
-    fn record(&self, digest: &str, reason: String) -> VersionRecord {
-        let since = self.cursor.durable.map(|place| place.position);
-        VersionRecord { digest: digest.to_owned(), since, at: seconds_now(), reason }
+    fn record(&self, digest: &str, reason: &str) -> VersionRecord {
+        VersionRecord::now(digest, self.cursor.durable.map(|place| place.position), reason)
     }
 
     /// Whether this failure makes the version before take charge again.
@@ -193,40 +186,53 @@ impl Lane {
         let reason = format!("failed {doing}: {}", chain(error));
         let irreversible = self.sink.version().is_some_and(|version| version.irreversible);
         self.forget_instance();
-        let Some(Watch { swap, .. }) = self.watch.take() else { return };
+        let Some(watch) = self.watch.take() else { return };
+        let swap = &watch.swap;
         let acked = self.cursor.durable.map(|place| place.position) > swap.cursor.durable.map(|place| place.position);
         if irreversible && acked {
             let why = "what it did cannot be taken back, so the version before is not put in charge again";
             return self.stop_for(&format!("{reason}; {why}")).await;
         }
-        if let Err(error) = self.try_return(&swap, &reason).await {
-            self.stop_for(&format!("{reason}; the version before cannot be put in charge again: {error}")).await;
+        match self.try_return(swap, &reason).await {
+            Ok(()) => {}
+            Err(OrderError::Store(error)) => {
+                // The store holds the sink up; the failure will show again, and the way back is tried again.
+                self.watch = Some(watch);
+                self.retry(Trouble::Store(error).to_string(), None, true);
+            }
+            Err(error) => {
+                let why = format!("{reason}; the version before cannot be put in charge again: {}", chain(&error));
+                self.stop_for(&why).await;
+            }
         }
     }
 
-    async fn try_return(&mut self, swap: &WatchedSwap, reason: &str) -> Result<(), String> {
+    async fn try_return(&mut self, swap: &WatchedSwap, reason: &str) -> Result<(), OrderError> {
         let (Some(loader), Some(active)) = (self.loader.clone(), self.active.clone()) else {
-            return Err("it was not kept".to_owned());
+            return Err(OrderError::NotAComponent);
         };
         let digest = swap.from.clone();
-        let load = tokio::task::spawn_blocking(move || loader.load_kept(&digest));
-        let old = load.await.map_err(|error| error.to_string())?.map_err(|error| chain(&*error))?;
-        let put = self.cursor.put.max(swap.cursor.put);
-        self.cursor = swap.cursor.clone();
-        self.cursor.put = put;
+        let old = load(move || loader.load_kept(&digest)).await?;
+        let mut cursor = swap.cursor.clone();
+        cursor.put = self.cursor.put.max(cursor.put);
+        let now = std::mem::replace(&mut self.cursor, cursor);
         let returned = ActiveVersion { configured: active.configured, digest: swap.from.clone(), watched: None };
-        let record = self.record(&swap.from, format!("return, because {} {reason}", short(&active.digest)));
+        let why = format!("return, because {} {reason}", short_digest(&active.digest));
+        let record = self.record(&swap.from, &why);
         let sink = self.name.clone();
         let changes = vec![
             Change::UndoWrites { sink: sink.clone() },
             Change::Activate { sink, active: returned.clone(), record },
         ];
-        self.commit(changes).await.map_err(|trouble| words(&trouble))?;
+        if let Err(error) = self.commit(changes).await {
+            self.cursor = now;
+            return Err(error.into());
+        }
         tracing::error!(
             sink = &*self.name,
             "version {} {reason}; version {} is in charge again and is put everything after the swap once more",
-            short(&active.digest),
-            short(&swap.from)
+            short_digest(&active.digest),
+            short_digest(&swap.from)
         );
         (self.sink, self.key_value, self.active) = (old.sink, old.key_value, Some(returned));
         self.restore = swap.saved.clone();
@@ -253,19 +259,4 @@ impl Lane {
         self.watch = None;
         Ok(())
     }
-}
-
-fn words(trouble: &Trouble) -> String {
-    match trouble {
-        Trouble::Cut => "a call took too long and was cut off".to_owned(),
-        Trouble::Store(error) => chain(error),
-        Trouble::Source(error) => chain(error),
-        Trouble::Rejected { event, message } => format!("event {} was rejected: {message}", event.position()),
-        Trouble::Sink { doing, error, .. } => format!("it failed {doing}: {}", chain(error)),
-    }
-}
-
-/// The first digits of a digest, enough for people.
-fn short(digest: &str) -> &str {
-    digest.get(..12).unwrap_or(digest)
 }

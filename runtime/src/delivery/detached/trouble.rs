@@ -1,6 +1,9 @@
 //! What keeps a lane from going on.
 
+use std::fmt;
+
 use crate::delivery::failure::Doing;
+use crate::error_chain::chain;
 use crate::event::StateEvent;
 use crate::sink::SinkError;
 use crate::sink_store::StoreError;
@@ -31,6 +34,18 @@ pub(super) struct Span {
 impl Span {
     pub(super) fn of(events: &[StateEvent]) -> Option<Box<Self>> {
         Some(Box::new(Self { first: events.first()?.clone(), last: events.last()?.clone() }))
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cut => f.write_str("a call took too long and was cut off"),
+            Self::Store(error) => f.write_str(&chain(error)),
+            Self::Source(error) => write!(f, "cannot read the log: {}", chain(error)),
+            Self::Rejected { event, message } => write!(f, "event {} was rejected: {message}", event.position()),
+            Self::Sink { doing, error, .. } => write!(f, "it failed {doing}: {}", chain(error)),
+        }
     }
 }
 

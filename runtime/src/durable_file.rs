@@ -1,0 +1,18 @@
+//! Writing a file so that a crash leaves the old one or the new one, whole.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Writes beside, syncs, renames, and syncs the folder.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    // Two may write the same file at once.
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let beside = path.with_extension(format!("{}.tmp", NUMBER.fetch_add(1, Ordering::Relaxed)));
+    let mut file = File::create(&beside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&beside, path)?;
+    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+}
