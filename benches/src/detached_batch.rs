@@ -1,5 +1,6 @@
 //! `detached-batch`: batches of 100 events of 1 KB to a no-op component, the events already in memory.
 
+use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
 
@@ -8,6 +9,7 @@ use hydrant::component::{CompileCache, ComponentSink, Limits, SinkComponent, Sin
 use hydrant::delivery::DetachedPolicy;
 use hydrant::event::StateEvent;
 use hydrant::sink::{Batch, Delivery, EventSink, OpenInfo};
+use hydrant::store::{LogReader, ReadOptions};
 use wasmtime::component::Component;
 
 use crate::bare::Bare;
@@ -26,18 +28,24 @@ const BATCHES: usize = 4_000;
 pub(crate) fn run(target: &Path, summary: &mut Summary) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let wasm = std::fs::read(target.join("guests/no-op.wasm")).context("run `make guests`")?;
-    let batch = events(BATCH)?;
+    let scattered = events(BATCH)?;
+    let batch = read_from_log(&scattered)?;
     let engine = SinkEngine::new(Limits::default().stack)?;
     let cache = CompileCache::open(target.join("bench/components"))?;
     let component = SinkComponent::from_bytes(&engine, &cache, &wasm)?;
-    let mut sink = ComponentSink::new("no-op", component, Limits::default(), Vec::new());
-    runtime.block_on(sink.open(&OpenInfo { stream: detached::stream(), resume: None }))?;
+    let start = || -> anyhow::Result<ComponentSink> {
+        let mut sink = ComponentSink::new("no-op", component.clone(), Limits::default(), Vec::new());
+        runtime.block_on(sink.open(&OpenInfo { stream: detached::stream(), resume: None }))?;
+        Ok(sink)
+    };
+    let (mut sink, mut other) = (start()?, start()?);
     let mut bare = runtime.block_on(Bare::start(&engine, &Component::new(engine.engine(), &wasm)?))?;
     let mut extism = Extism::start(target, BYTES)?;
-    let [ours, lane, bare, extism] = take_turns(
+    let [ours, apart, lane, bare, extism] = take_turns(
         11,
         [
             Box::new(|| runtime.block_on(put_all(&mut sink, &batch))),
+            Box::new(|| runtime.block_on(put_all(&mut other, &scattered))),
             Box::new(|| runtime.block_on(through_lane(target, &engine))),
             Box::new(|| runtime.block_on(bare.put_columns(&batch, BATCHES))),
             Box::new(|| extism.measure(20_000)),
@@ -47,6 +55,7 @@ pub(crate) fn run(target: &Path, summary: &mut Summary) -> anyhow::Result<()> {
     let baseline = ("bare columnar call", bare.median());
     let ratio = ours.ratio_to(&bare);
     summary.add(&line("detached-batch", ours.median(), baseline, ratio, Bound::AtMost(1.5)))?;
+    summary.add(&line("detached-batch/apart", apart.median(), baseline, apart.ratio_to(&bare), Bound::None))?;
     summary.add(&line("detached-batch/lane", lane.median(), baseline, lane.ratio_to(&bare), Bound::None))?;
     let faster = extism.ratio_to(&ours);
     let call = ("Extism call", extism.median());
@@ -54,6 +63,16 @@ pub(crate) fn run(target: &Path, summary: &mut Summary) -> anyhow::Result<()> {
     let per_batch = ours.median() * BATCH as f64;
     let slower = ("Extism call", extism.median());
     summary.add(&line("detached-batch/per-batch", per_batch, slower, extism.median() / per_batch, Bound::None))
+}
+
+/// The same events as they are once they were read from a log: end to end in memory.
+fn read_from_log(events: &[StateEvent]) -> anyhow::Result<Vec<StateEvent>> {
+    let mut log = tempfile::NamedTempFile::new()?;
+    for event in events {
+        writeln!(log, "{}", event.json())?;
+    }
+    let page = LogReader::open(log.path(), ReadOptions::default())?.read_history()?;
+    Ok(page.context("the log is empty")?.events)
 }
 
 /// Nanoseconds an event takes into the component.

@@ -35,8 +35,8 @@ pub fn short_digest(digest: &str) -> &str {
     digest.get(..12).unwrap_or(digest)
 }
 
-/// Length of the sha256 in front of each artifact.
-const DIGEST_BYTES: usize = 32;
+/// Length of the blake3 hash in front of each artifact.
+const HASH_BYTES: usize = blake3::OUT_LEN;
 
 /// A folder of compiled components, for its owner alone.
 #[derive(Clone, Debug)]
@@ -82,12 +82,12 @@ impl CompileCache {
     }
 }
 
-/// The component kept at `path`, if it is whole: wasmtime itself accepts an altered artifact, so its digest is compared on the very bytes
+/// The component kept at `path`, if it is whole: wasmtime itself accepts an altered artifact, so its hash is compared on the very bytes
 /// that are then used.
 fn load(engine: &Engine, path: &Path) -> Option<Component> {
     let bytes = fs::read(path).ok()?;
-    let (digest, artifact) = bytes.split_at_checked(DIGEST_BYTES)?;
-    if Sha256::digest(artifact).as_slice() != digest {
+    let (hash, artifact) = bytes.split_at_checked(HASH_BYTES)?;
+    if blake3::hash(artifact).as_bytes() != hash {
         tracing::warn!(path = %path.display(), "a compiled component was altered or cut short; compiling anew");
         return None;
     }
@@ -97,15 +97,15 @@ fn load(engine: &Engine, path: &Path) -> Option<Component> {
 #[expect(unsafe_code, reason = "wasmtime cannot check that bytes are an artifact of its own; see below")]
 fn deserialize(engine: &Engine, artifact: &[u8]) -> wasmtime::Result<Component> {
     // SAFETY: the bytes come from `precompile_component` of this process, or from a file in a folder that only its owner can
-    // write, whose digest is that recorded when such a process wrote it. wasmtime itself checks version and settings.
+    // write, whose hash is that recorded when such a process wrote it. wasmtime itself checks version and settings.
     unsafe { Component::deserialize(engine, artifact) }
 }
 
 /// Writes beside and renames, so that a crash leaves a whole file or none.
 fn keep(path: &Path, artifact: &[u8]) -> io::Result<()> {
     let beside = path.with_extension(format!("{}.tmp", std::process::id()));
-    let digest = Sha256::digest(artifact);
-    fs::write(&beside, [digest.as_slice(), artifact].concat())?;
+    let hash = blake3::hash(artifact);
+    fs::write(&beside, [hash.as_bytes(), artifact].concat())?;
     fs::rename(&beside, path)
 }
 

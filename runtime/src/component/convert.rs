@@ -127,6 +127,8 @@ impl ColumnBuffers {
 pub(super) struct Columns<'a> {
     buffers: &'a mut ColumnBuffers,
     tags: Vec<&'a str>,
+    /// The events' texts, if they lie end to end in memory as events of one page do; else they are put together.
+    joined: Option<&'a str>,
 }
 
 /// What stands in `nanoseconds` for an event without a time.
@@ -136,10 +138,9 @@ impl<'a> Columns<'a> {
     /// Puts events side by side; none if they do not fit: more than 65,536 tags, or 4 GiB of json.
     pub(super) fn of(buffers: &'a mut ColumnBuffers, events: &'a [StateEvent], delivery: Delivery) -> Option<Self> {
         buffers.clear();
-        let mut columns = Self { buffers, tags: Vec::new() };
+        let mut columns = Self { buffers, tags: Vec::new(), joined: StateEvent::joined_json(events) };
         let flags =
             u8::from(delivery.catching_up) | u8::from(delivery.redelivered) << 1 | u8::from(delivery.unparked) << 2;
-        columns.buffers.json.reserve(events.iter().map(|event| event.json().len()).sum());
         let buffers = &mut *columns.buffers;
         // Field by field: each loop is simple enough to be vectorised.
         buffers.ids.extend(events.iter().map(StateEvent::id));
@@ -147,10 +148,16 @@ impl<'a> Columns<'a> {
         buffers.seconds.extend(events.iter().map(|event| event.time().map_or(0, |time| time.seconds)));
         buffers.nanoseconds.extend(events.iter().map(|event| event.time().map_or(NO_TIME, |time| time.nanoseconds)));
         buffers.deliveries.resize(events.len(), flags);
-        for event in events {
-            buffers.json.push_str(event.json());
-            buffers.ends.push(u32::try_from(buffers.json.len()).ok()?);
+        // The sum is checked first, so that no end can be cut off.
+        u32::try_from(events.iter().map(StateEvent::bytes).sum::<usize>()).ok()?;
+        buffers.ends.extend(events.iter().scan(0, |end, event| {
+            *end += event.bytes() as u32;
+            Some(*end)
+        }));
+        if columns.joined.is_none() {
+            buffers.json.extend(events.iter().map(StateEvent::json));
         }
+        columns.buffers.tag.reserve(events.len());
         for event in events {
             let tag = columns.tag_index(event.tag())?;
             columns.buffers.tag.push(tag);
@@ -177,7 +184,7 @@ impl<'a> Columns<'a> {
             tags: &self.tags,
             tag: &self.buffers.tag,
             ends: &self.buffers.ends,
-            json: &self.buffers.json,
+            json: self.joined.unwrap_or(&self.buffers.json),
         }
     }
 }

@@ -122,7 +122,7 @@ impl InlineSink {
         match self.sink.put_event(event, delivery).await {
             Ok(Ack::Durable) => Ok(()),
             Ok(Ack::Accepted) => {
-                let unflushed = Unflushed::add(&mut self.unflushed, event.position(), 1, event.json().len());
+                let unflushed = Unflushed::add(&mut self.unflushed, event.position(), 1, event.bytes());
                 if unflushed.is_due(&self.policy) { self.flush().await } else { Ok(()) }
             }
             Err(error) => {

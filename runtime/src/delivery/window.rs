@@ -269,5 +269,5 @@ impl Inner {
 }
 
 fn bytes(events: &[StateEvent]) -> usize {
-    events.iter().map(|event| event.json().len()).sum()
+    events.iter().map(|event| event.bytes()).sum()
 }

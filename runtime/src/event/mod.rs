@@ -4,6 +4,7 @@ mod position;
 
 mod scan;
 mod structure;
+mod text;
 mod time;
 
 use std::fmt;
@@ -17,6 +18,7 @@ pub(crate) use position::last_event;
 pub use position::{Kind, ParsePositionError, Position};
 pub use scan::EnvelopeError;
 pub(crate) use scan::{Envelope, scan};
+pub(crate) use text::Text;
 pub use time::Time;
 
 /// The tag that hydra-node gives to the event that starts a rotated log.
@@ -31,7 +33,7 @@ pub struct StateEvent {
     position: Position,
     time: Option<Time>,
     tag: Range<usize>,
-    json: ByteString,
+    json: Text,
     hash: EventHash,
 }
 
@@ -44,7 +46,7 @@ impl StateEvent {
     ///
     /// [`EnvelopeError`] if the text is not an object of that shape; [`EnvelopeError::NoEventId`] for a bare StateChanged.
     pub fn parse(json: impl Into<ByteString>) -> Result<Self, EnvelopeError> {
-        let json = json.into();
+        let json = Text::from(json.into());
         let envelope = scan(&json)?;
         let id = envelope.id.ok_or(EnvelopeError::NoEventId)?;
         Ok(Self::from_envelope(id, envelope, json))
@@ -60,7 +62,7 @@ impl StateEvent {
     }
 
     /// Builds the event of an envelope that was scanned in `json`.
-    pub(crate) fn from_envelope(id: u64, envelope: Envelope, json: ByteString) -> Self {
+    pub(crate) fn from_envelope(id: u64, envelope: Envelope, json: Text) -> Self {
         let is_checkpoint = json.get(envelope.tag.clone()) == Some(CHECKPOINT_TAG);
         let kind = if is_checkpoint { Kind::Checkpoint } else { Kind::Event };
         let hash = EventHash::of(&json);
@@ -90,6 +92,16 @@ impl StateEvent {
     /// The digest of [`json`](Self::json), computed once.
     pub fn hash(&self) -> EventHash {
         self.hash
+    }
+
+    /// Length of [`json`](Self::json) in bytes.
+    pub fn bytes(&self) -> usize {
+        self.json.len()
+    }
+
+    /// The texts of these events end to end, if that is how they lie in memory.
+    pub(crate) fn joined_json(events: &[Self]) -> Option<&str> {
+        Text::joined(events.iter().map(|event| &event.json))
     }
 
     /// The persisted text, byte for byte.

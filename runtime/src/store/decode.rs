@@ -7,7 +7,7 @@ use serde::de::IgnoredAny;
 use super::glued::{self, Piece};
 use super::line_reader::{RawLine, RawText};
 use super::report::{BadLine, Finding, LineFault, Place, TailKind};
-use crate::event::{EnvelopeError, StateEvent, scan};
+use crate::event::{EnvelopeError, StateEvent, Text, scan};
 use crate::stream::Anchors;
 
 /// What is known of a log up to the line that is read next.
@@ -44,41 +44,47 @@ impl Decoder {
     /// Reads one line. On an error nothing of it was taken, though a line without an id has used up its id.
     pub(super) fn line(&mut self, line: RawLine, limit: usize, into: &mut Decoded) -> Result<(), BadLine> {
         let RawLine { place, text } = line;
-        let text = match text {
-            RawText::Whole(text) => text,
+        let (outcome, bytes) = match text {
+            RawText::Text(text) => match self.one(&text) {
+                Ok(One::Event(event)) => {
+                    into.events.push(event);
+                    return Ok(());
+                }
+                outcome => (outcome, text.bytes()),
+            },
+            RawText::Bytes(bytes) => (utf8(bytes.clone()).and_then(|text| self.one(&text)), bytes),
             RawText::TooLong(length) => {
                 self.use_up_id();
                 return Err(BadLine { place, fault: LineFault::TooLong { length, limit } });
             }
         };
-        match self.one(text.clone()) {
+        match outcome {
             Ok(One::Event(event)) => into.events.push(event),
             Ok(One::Duplicate) => self.repeated(place, into),
-            Err(_) if text.trim_ascii().is_empty() => {}
+            Err(_) if bytes.trim_ascii().is_empty() => {}
             Err(fault @ (LineFault::Utf8 { .. } | LineFault::Envelope(EnvelopeError::Structure { .. }))) => {
-                if !self.glued(&place, &text, into) {
-                    self.pass_over(&text);
+                if !self.glued(&place, &bytes, into) {
+                    self.pass_over(&bytes);
                     return Err(BadLine { place, fault });
                 }
             }
             Err(fault) => {
-                self.pass_over(&text);
+                self.pass_over(&bytes);
                 return Err(BadLine { place, fault });
             }
         }
         Ok(())
     }
 
-    fn one(&mut self, text: Bytes) -> Result<One, LineFault> {
-        let text = ByteString::try_from(text).map_err(|error| LineFault::Utf8 { at: error.valid_up_to() })?;
-        let envelope = scan(&text)?;
+    fn one(&mut self, text: &Text) -> Result<One, LineFault> {
+        let envelope = scan(text)?;
         if self.check_grammar {
-            serde_json::from_str::<IgnoredAny>(&text).map_err(|error| LineFault::Grammar(error.to_string()))?;
+            serde_json::from_str::<IgnoredAny>(text).map_err(|error| LineFault::Grammar(error.to_string()))?;
         }
         let is_legacy = envelope.id.is_none();
         let event = match envelope.id {
-            Some(id) => StateEvent::from_envelope(id, envelope, text),
-            None => StateEvent::wrap_legacy(self.next_id().ok_or(LineFault::IdsExhausted)?, &text)?,
+            Some(id) => StateEvent::from_envelope(id, envelope, text.clone()),
+            None => StateEvent::wrap_legacy(self.next_id().ok_or(LineFault::IdsExhausted)?, text)?,
         };
         let (position, hash) = (event.position(), event.hash());
         if let Some((last, _)) = self.anchors.last().filter(|(last, _)| position <= *last) {
@@ -113,7 +119,7 @@ impl Decoder {
             // node had not taken it for written.
             let superseded = pieces.peek().is_some() && id_of(line, piece).is_some_and(|id| Some(id) >= final_id);
             let taken = match piece {
-                Piece::Whole(_) if !superseded => self.one(bytes.clone()).ok(),
+                Piece::Whole(_) if !superseded => utf8(bytes.clone()).and_then(|text| self.one(&text)).ok(),
                 _ => None,
             };
             match taken {
@@ -146,6 +152,11 @@ impl Decoder {
     }
 }
 
+fn utf8(bytes: Bytes) -> Result<Text, LineFault> {
+    let text = ByteString::try_from(bytes).map_err(|error| LineFault::Utf8 { at: error.valid_up_to() })?;
+    Ok(text.into())
+}
+
 /// The id that a piece carries.
 fn id_of(line: &Bytes, piece: &Piece) -> Option<u64> {
     let (Piece::Torn(range) | Piece::Whole(range)) = piece;
@@ -169,7 +180,7 @@ mod tests {
         let mut results = Vec::new();
         for line in lines {
             let place = Place { file: Path::new("state").into(), line: 1, byte: 0 };
-            let raw = RawLine { place, text: RawText::Whole(Bytes::copy_from_slice(line.as_bytes())) };
+            let raw = RawLine { place, text: RawText::Bytes(Bytes::copy_from_slice(line.as_bytes())) };
             let mut decoded = Decoded::default();
             let outcome = decoder.line(raw, 1024, &mut decoded);
             results.extend(decoded.events.iter().map(|event| Ok(event.id())));

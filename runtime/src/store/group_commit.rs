@@ -87,7 +87,7 @@ fn write_groups<F: LogFile>(mut appender: LogAppender<F>, mut requests: mpsc::Re
         let mut bytes = 0;
         let mut next = Some(first);
         while let Some(Request { event, done }) = next.take() {
-            bytes += event.json().len();
+            bytes += event.bytes();
             match appender.append(&event) {
                 Ok(()) => group.push(done),
                 // Refused by itself: the others of the group are not concerned.

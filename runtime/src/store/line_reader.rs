@@ -1,16 +1,20 @@
-//! Splits one file into lines, in large reads and without copying the lines.
+//! Splits one file into lines, in large reads. The lines of a read are moved together, and not copied again.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
+use bytestring::ByteString;
 use rustix::buffer::spare_capacity;
 use rustix::io::{Errno, read};
 
 use super::files::FileId;
 use super::report::Place;
+use crate::event::Text;
 
 /// Bytes asked for in one read: large enough that the call costs nothing, small enough to stay in cache.
 const CHUNK: usize = 512 * 1024;
@@ -27,9 +31,58 @@ pub(super) struct RawLine {
 
 #[derive(Clone, Debug)]
 pub(super) enum RawText {
-    Whole(Bytes),
+    /// A line of a page that is all UTF-8.
+    Text(Text),
+    /// A line of another page, or what has no newline yet.
+    Bytes(Bytes),
     /// Passed over because it exceeds the bound; its length.
     TooLong(u64),
+}
+
+/// Lines that were read together.
+#[derive(Debug)]
+enum Page {
+    Utf8(ByteString),
+    Other(Bytes),
+}
+
+impl Default for Page {
+    fn default() -> Self {
+        Self::Other(Bytes::new())
+    }
+}
+
+impl Page {
+    fn of(bytes: Vec<u8>) -> Self {
+        let bytes = Bytes::from(bytes);
+        // Checked for all lines at once; the lines of a page with a bad one are checked one by one.
+        ByteString::try_from(bytes.clone()).map_or(Self::Other(bytes), Self::Utf8)
+    }
+
+    fn line(&self, range: Range<usize>) -> RawText {
+        match self {
+            Self::Utf8(page) => match Text::of(page, range.clone()) {
+                Some(text) => RawText::Text(text),
+                None => RawText::Bytes(page.as_bytes().slice(range)),
+            },
+            Self::Other(page) => RawText::Bytes(page.slice(range)),
+        }
+    }
+}
+
+/// Moves lines together over their newlines; where each ends then.
+fn take_out_newlines(lines: &mut Vec<u8>) -> VecDeque<usize> {
+    let (mut ends, mut from, mut to) = (VecDeque::new(), 0, 0);
+    while let Some(length) = lines.get(from..).and_then(|rest| memchr::memchr(b'\n', rest)) {
+        if from > to {
+            lines.copy_within(from..from + length, to);
+        }
+        from += length + 1;
+        to += length;
+        ends.push_back(to);
+    }
+    lines.truncate(to);
+    ends
 }
 
 /// Reads a file line by line and can go on where it stopped when the file has grown.
@@ -38,13 +91,17 @@ pub(super) struct LineReader {
     file: File,
     path: Arc<Path>,
     max_line: usize,
-    /// Whole lines that were read and not given out.
-    lines: Bytes,
+    /// Whole lines, end to end without their newlines.
+    page: Page,
+    /// Where the next line begins in the page.
+    at: usize,
+    /// Where each line that was not given out ends in the page.
+    ends: VecDeque<usize>,
     /// What was read after the last newline.
     rest: Vec<u8>,
     /// Bytes dropped from the start of the line in progress because it is too long.
     dropped: u64,
-    /// Where `lines` (or, when empty, the line in progress) begins in the file.
+    /// Where the next line begins in the file.
     byte: u64,
     /// Number of the next line to give out.
     line: u64,
@@ -52,8 +109,8 @@ pub(super) struct LineReader {
 
 impl LineReader {
     pub(super) fn new(file: File, path: &Path, max_line: usize) -> Self {
-        let (lines, rest) = (Bytes::new(), Vec::new());
-        Self { file, path: path.into(), max_line, lines, rest, dropped: 0, byte: 0, line: 1 }
+        let (page, at, ends, rest) = (Page::default(), 0, VecDeque::new(), Vec::new());
+        Self { file, path: path.into(), max_line, page, at, ends, rest, dropped: 0, byte: 0, line: 1 }
     }
 
     pub(super) fn path(&self) -> &Arc<Path> {
@@ -75,29 +132,27 @@ impl LineReader {
 
     /// How far the file has been read, in bytes.
     pub(super) fn read_to(&self) -> u64 {
-        self.byte + (self.lines.len() + self.rest.len()) as u64 + self.dropped
+        let lines = self.ends.back().map_or(0, |end| end - self.at + self.ends.len());
+        self.byte + (lines + self.rest.len()) as u64 + self.dropped
     }
 
     /// The next line that ends in a newline; none at the end of what is there now. Works again when the file has grown.
     pub(super) fn next_line(&mut self) -> io::Result<Option<RawLine>> {
-        while self.lines.is_empty() {
-            if self.fill()? == 0 {
-                return Ok(None);
+        let end = loop {
+            match self.ends.pop_front() {
+                Some(end) => break end,
+                None if self.fill()? == 0 => return Ok(None),
+                None => {}
             }
-        }
-        let Some(end) = memchr::memchr(b'\n', &self.lines) else {
-            // `lines` ends in a newline by construction.
-            return Ok(None);
         };
-        let text = self.lines.split_to(end);
-        self.lines.advance(1);
+        let range = std::mem::replace(&mut self.at, end)..end;
         let place = self.place();
-        let length = text.len() as u64 + self.dropped;
+        let length = range.len() as u64 + self.dropped;
         self.line += 1;
         self.byte += length + 1;
-        let too_long = self.dropped > 0 || text.len() > self.max_line;
+        let too_long = self.dropped > 0 || range.len() > self.max_line;
         self.dropped = 0;
-        Ok(Some(RawLine { place, text: if too_long { RawText::TooLong(length) } else { RawText::Whole(text) } }))
+        Ok(Some(RawLine { place, text: if too_long { RawText::TooLong(length) } else { self.page.line(range) } }))
     }
 
     /// The bytes after the last newline, once [`next_line`](Self::next_line) has found no more.
@@ -115,7 +170,7 @@ impl LineReader {
         let place = self.place();
         let text = Bytes::from(std::mem::take(&mut self.rest));
         self.byte += text.len() as u64;
-        RawLine { place, text: RawText::Whole(text) }
+        RawLine { place, text: RawText::Bytes(text) }
     }
 
     /// Whether the bytes at `byte` are still these.
@@ -146,9 +201,10 @@ impl LineReader {
         };
         let fresh = self.rest.get(start..).unwrap_or_default();
         if let Some(newline) = memchr::memrchr(b'\n', fresh) {
-            let mut lines = Bytes::from(std::mem::take(&mut self.rest));
-            self.rest = lines.split_off(start + newline + 1).to_vec();
-            self.lines = lines;
+            let rest = self.rest.split_off(start + newline + 1);
+            let mut lines = std::mem::replace(&mut self.rest, rest);
+            self.ends = take_out_newlines(&mut lines);
+            (self.page, self.at) = (Page::of(lines), 0);
         } else if self.rest.len() > self.max_line {
             self.dropped += self.rest.len() as u64;
             self.rest.clear();
@@ -173,7 +229,8 @@ mod tests {
     fn next(reader: &mut LineReader) -> Option<(u64, u64, Result<String, u64>)> {
         let line = reader.next_line().unwrap()?;
         let text = match line.text {
-            RawText::Whole(text) => Ok(String::from_utf8(text.to_vec()).unwrap()),
+            RawText::Text(text) => Ok(text.to_string()),
+            RawText::Bytes(text) => Ok(String::from_utf8(text.to_vec()).unwrap()),
             RawText::TooLong(length) => Err(length),
         };
         Some((line.place.line, line.place.byte, text))
@@ -187,6 +244,30 @@ mod tests {
         assert_eq!(next(&mut reader), Some((3, 5, Ok("three".to_owned()))));
         assert_eq!(next(&mut reader), None);
         assert_eq!((reader.tail(), reader.place().byte), (&b"tail"[..], 11));
+    }
+
+    #[test]
+    fn a_line_that_is_no_utf8_leaves_its_neighbours_alone() {
+        let (_file, mut reader) = reader(b"one\n\xff\nthree\n", 100);
+        let lines: Vec<RawText> = std::iter::from_fn(|| reader.next_line().unwrap()).map(|line| line.text).collect();
+        let bytes = |text: &RawText| match text {
+            RawText::Bytes(bytes) => bytes.to_vec(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(lines.iter().map(bytes).collect::<Vec<_>>(), [b"one".to_vec(), vec![0xff], b"three".to_vec()]);
+    }
+
+    #[test]
+    fn the_lines_of_a_read_lie_end_to_end() {
+        let (_file, mut reader) = reader("öne\n\nthree\n".as_bytes(), 100);
+        let texts: Vec<Text> = std::iter::from_fn(|| reader.next_line().unwrap())
+            .map(|line| match line.text {
+                RawText::Text(text) => text,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(Text::joined(&texts), Some("önethree"));
+        assert_eq!(reader.read_to(), 12);
     }
 
     #[test]

@@ -293,7 +293,7 @@ impl LogReader {
     /// Puts what lines came to into a page.
     fn add(&mut self, page: &mut ReadPage, mut decoded: Decoded) {
         if let Some(event) = decoded.events.last() {
-            let byte = self.current.place().byte.checked_sub(event.json().len() as u64 + 1);
+            let byte = self.current.place().byte.checked_sub(event.bytes() as u64 + 1);
             self.last_line = byte.map(|byte| (byte, event.clone()));
         }
         page.events.append(&mut decoded.events);

@@ -52,7 +52,7 @@ impl Survey {
         self.gaps += u64::from(!follows);
         self.first = self.first.or(Some(position));
         self.last = Some(position);
-        self.bytes += event.json().len() as u64;
+        self.bytes += event.bytes() as u64;
     }
 }
 

@@ -23,7 +23,7 @@ use crate::sink::EventSink;
 use crate::sink_store::{ActiveVersion, Cursor, KeyValue, Place, Saved};
 use crate::stream::Stream;
 
-/// How long a cursor may wait to be committed while events keep coming.
+/// The least time between two commits of one sink: a sink that is as fast as the log would otherwise sync the disk for every page.
 const COMMIT_EVERY: Duration = Duration::from_millis(50);
 
 /// Uncommitted key-value bytes after which there is no waiting.
@@ -274,7 +274,8 @@ impl Lane {
                 if self.shared.window.has_ended() && self.unflushed.is_some() {
                     self.flush().await?;
                 }
-                if self.is_dirty() && self.may_commit() {
+                let at_end = self.shared.window.has_ended() && self.is_dirty() && self.may_commit();
+                if at_end || self.commit_is_due() {
                     self.commit(Vec::new()).await?;
                     return Ok(false);
                 }
@@ -310,7 +311,8 @@ impl Lane {
     async fn idle(&mut self) {
         let flush = self.unflushed.map(|unflushed| unflushed.due(&self.policy.flush));
         let watch = self.watch.as_ref().map(|watch| watch.until);
-        let due = [flush, watch].into_iter().flatten().min();
+        let commit = (self.is_dirty() && self.may_commit()).then(|| self.committed_at + COMMIT_EVERY);
+        let due = [flush, watch, commit].into_iter().flatten().min();
         tokio::select! {
             order = self.orders.recv() => self.order = order,
             _ = self.changed.changed() => {}

@@ -50,12 +50,12 @@ impl Lane {
         let (mut count, mut bytes) = (0, 0);
         for event in events.iter().take(limit) {
             let same = count == 0 || (self.wants(event) && self.delivery(event) == delivery);
-            let full = bytes >= room_bytes || bytes + event.json().len() > self.policy.batch_bytes;
+            let full = bytes >= room_bytes || bytes + event.bytes() > self.policy.batch_bytes;
             if !same || (count > 0 && full) {
                 break;
             }
             count += 1;
-            bytes += event.json().len();
+            bytes += event.bytes();
         }
         count
     }
@@ -146,7 +146,7 @@ impl Lane {
     fn took(&mut self, events: &[StateEvent], progress: BatchProgress) {
         let events = events.get(..progress.taken).unwrap_or_default();
         let Some(last) = events.last() else { return };
-        let bytes = |events: &[StateEvent]| events.iter().map(|event| event.json().len()).sum::<usize>();
+        let bytes = |events: &[StateEvent]| events.iter().map(|event| event.bytes()).sum::<usize>();
         match &mut self.unflushed {
             Some(_) => drop(Unflushed::add(&mut self.unflushed, last.position(), events.len() as u64, bytes(events))),
             None => {
