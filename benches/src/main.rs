@@ -11,6 +11,7 @@ mod detached_batch;
 mod extism;
 mod inline_put;
 mod many;
+mod process;
 mod read;
 mod replay;
 mod summary;

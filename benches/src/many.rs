@@ -2,10 +2,8 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::process::Command;
 use std::time::Instant;
 
-use anyhow::Context;
 use hydrant::component::{Limits, SinkEngine};
 use hydrant::delivery::DetachedPolicy;
 use hydrant::event::StateEvent;
@@ -13,6 +11,7 @@ use hydrant::sink_store::SinkStore;
 
 use crate::detached;
 use crate::inline_put::events;
+use crate::process;
 use crate::read::memory;
 use crate::summary::{Bound, Line, Summary};
 use crate::turns::Measured;
@@ -27,9 +26,7 @@ pub(crate) fn cold_start(summary: &mut Summary) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let mut measured = Measured::default();
     for round in 0..12 {
-        let child = Command::new(std::env::current_exe()?).arg("--cold-start").arg(folder.path()).output()?;
-        let said = String::from_utf8(child.stdout)?;
-        let millis: f64 = said.trim().parse().with_context(|| String::from_utf8_lossy(&child.stderr).into_owned())?;
+        let [millis] = process::measured(["--cold-start".as_ref(), folder.path().as_os_str()])?;
         // The first start compiles and creates.
         if round > 0 {
             measured.0.push(millis);
@@ -76,12 +73,7 @@ pub(crate) fn cold_start_child(target: &Path, folder: &Path) -> anyhow::Result<(
 }
 
 pub(crate) fn idle_sinks(summary: &mut Summary) -> anyhow::Result<()> {
-    let child = Command::new(std::env::current_exe()?).arg("--idle-sinks").output()?;
-    let said = String::from_utf8(child.stdout)?;
-    let fields: Vec<f64> = said.split_whitespace().filter_map(|field| field.parse().ok()).collect();
-    let [each, guest] = fields.as_slice() else {
-        anyhow::bail!("the process failed: {}", String::from_utf8_lossy(&child.stderr));
-    };
+    let [each, guest] = process::measured(["--idle-sinks"])?;
     let value = each - guest;
     summary.add(&Line {
         name: "idle-sinks",
@@ -91,8 +83,8 @@ pub(crate) fn idle_sinks(summary: &mut Summary) -> anyhow::Result<()> {
         ratio: value / 100.0,
         bound: Bound::AtMost(1.0),
     })?;
-    let (baseline, ratio) = (("with the guest's own", *each), value / each);
-    summary.add(&Line { name: "idle-sinks/in-all", value: *each, unit: "KB", baseline, ratio, bound: Bound::None })
+    let (baseline, ratio) = (("with the guest's own", each), value / each);
+    summary.add(&Line { name: "idle-sinks/in-all", value: each, unit: "KB", baseline, ratio, bound: Bound::None })
 }
 
 /// Runs a thousand idle sinks and prints the kilobytes that each costs, and those of them that are the guest's own memory.

@@ -2,18 +2,18 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Instant;
 
 use anyhow::Context;
 use hydrant::sample::{Sample, Schema};
 use hydrant::store::{LogReader, ReadOptions};
 
+use crate::process;
 use crate::summary::{Bound, Line, Summary};
 use crate::turns::take_turns;
 
 /// Events in the log: about a gigabyte.
-const EVENTS: u64 = 1_000_000;
+pub(crate) const EVENTS: u64 = 1_000_000;
 
 /// Events that the baseline parses in one measurement; it is too slow for all of them each time.
 const PARSED: usize = 50_000;
@@ -29,9 +29,7 @@ pub(crate) fn run(folder: &Path, summary: &mut Summary) -> anyhow::Result<()> {
         ratio: ours.ratio_to(&serde),
         bound: Bound::AtLeast(5.0),
     })?;
-    // In a process of its own, so that nothing else counts.
-    let child = Command::new(std::env::current_exe()?).arg("--read-log").arg(&path).output()?;
-    let peak: f64 = String::from_utf8(child.stdout)?.trim().parse().context("the reading process failed")?;
+    let [peak] = process::measured(["--read-log".as_ref(), path.as_os_str()])?;
     summary.add(&Line {
         name: "read/memory",
         value: peak,
@@ -44,10 +42,15 @@ pub(crate) fn run(folder: &Path, summary: &mut Summary) -> anyhow::Result<()> {
 
 /// The log that is read, made at the first run.
 pub(crate) fn sample(folder: &Path) -> anyhow::Result<PathBuf> {
-    let path = folder.join("sample-1.x");
+    sample_of(folder, "sample-1.x", EVENTS)
+}
+
+/// A log of so many events, made at the first run.
+pub(crate) fn sample_of(folder: &Path, name: &str, events: u64) -> anyhow::Result<PathBuf> {
+    let path = folder.join(name);
     if !path.exists() {
         let mut out = std::io::BufWriter::with_capacity(1 << 20, std::fs::File::create(&path)?);
-        Sample { events: EVENTS, seed: 1, schema: Schema::V1, checkpoint_every: None }.write(&mut out, |_| {})?;
+        Sample { events, seed: 1, schema: Schema::V1, checkpoint_every: None }.write(&mut out, |_| {})?;
     }
     Ok(path)
 }

@@ -2,35 +2,29 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::process::Command;
 use std::time::Instant;
 
-use anyhow::Context;
 use hydrant::component::{Limits, SinkEngine};
 use hydrant::delivery::DetachedPolicy;
 use hydrant::node::{Node, Silent};
-use hydrant::sample::{Sample, Schema};
 use hydrant::sink::CloseReason;
 use tokio_util::sync::CancellationToken;
 
 use crate::detached;
-use crate::read::{parse_some, peak_memory, rate, sample};
+use crate::process;
+use crate::read::{EVENTS, parse_some, peak_memory, rate, sample, sample_of};
 use crate::summary::{Bound, Line, Summary};
 use crate::turns::take_turns;
 
 pub(crate) fn run(folder: &Path, summary: &mut Summary) -> anyhow::Result<()> {
     let log = sample(folder)?;
-    let quarter = folder.join("sample-1.x-quarter");
-    if !quarter.exists() {
-        let mut out = std::io::BufWriter::with_capacity(1 << 20, std::fs::File::create(&quarter)?);
-        Sample { events: 250_000, seed: 1, schema: Schema::V1, checkpoint_every: None }.write(&mut out, |_| {})?;
-    }
+    let quarter = sample_of(folder, "sample-1.x-quarter", EVENTS / 4)?;
     let mut peaks = Vec::new();
     let [ours, serde] = take_turns(
         5,
         [
             Box::new(|| {
-                let (rate, peak) = in_a_process(&log)?;
+                let [rate, peak] = in_a_process(&log)?;
                 peaks.push(peak);
                 Ok(rate)
             }),
@@ -49,19 +43,13 @@ pub(crate) fn run(folder: &Path, summary: &mut Summary) -> anyhow::Result<()> {
     let memory = |name, baseline, ratio, bound| Line { name, value: peak, unit: "MB", baseline, ratio, bound };
     summary.add(&memory("replay/memory", ("bound", 64.0), peak / 64.0, Bound::AtMost(1.0)))?;
     // For the record: the first gigabytes warm the allocator up, so a bound would measure that.
-    let (_, small) = in_a_process(&quarter)?;
+    let [_, small] = in_a_process(&quarter)?;
     summary.add(&memory("replay/memory-growth", ("a quarter of the log", small), peak / small, Bound::None))
 }
 
-/// Megabytes a second, and the peak of memory in megabytes, of a process of its own.
-fn in_a_process(log: &Path) -> anyhow::Result<(f64, f64)> {
-    let child = Command::new(std::env::current_exe()?).arg("--replay-log").arg(log).output()?;
-    let said = String::from_utf8(child.stdout)?;
-    let (rate, peak) = said
-        .trim()
-        .split_once(' ')
-        .with_context(|| format!("the replaying process failed: {}", String::from_utf8_lossy(&child.stderr)))?;
-    Ok((rate.parse()?, peak.parse()?))
+/// Megabytes a second, and the peak of memory in megabytes.
+fn in_a_process(log: &Path) -> anyhow::Result<[f64; 2]> {
+    process::measured(["--replay-log".as_ref(), log.as_os_str()])
 }
 
 /// Replays a log and prints what it took.

@@ -18,7 +18,7 @@ use hydrant::source::{EventSource, FileSource, Reopen};
 use hydrant::store::ReadOptions;
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::{Folder, append, cache, guest, line, lines, open_info, tagged};
+use crate::harness::{Folder, another_version, append, cache, guest, line, lines, open_info, tagged};
 
 /// What a native sink saw, and what it is to answer.
 #[derive(Debug, Default)]
@@ -750,4 +750,60 @@ fn a_failing_cursor_store_holds_the_detached_sinks_and_nobody_else() {
         started.node.close(CloseReason::Stop).await.unwrap();
     });
     assert_eq!(held.ids(), (0..20).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_refused_swap_leaves_state_and_reason_as_they_were() {
+    run(async {
+        let world = World::new(&lines(0..3));
+        let versions = world.component("s", &[], &[("on", "put"), ("do", "fatal")]);
+        let started = world.start(vec![component(versions, "scripted", DetachedPolicy::default()).await]);
+        let mut started = started.unwrap();
+        started.node.open().await.unwrap();
+        started.node.hydrate(&CancellationToken::new(), &mut Silent).await.unwrap();
+        until("the stop", || started.detached.statuses()[0].state == SinkState::Stopped).await;
+        let other = std::fs::read(guest("other-format")).unwrap();
+        started.detached.swap("s", other, false).await.unwrap_err();
+        let status = &started.detached.statuses()[0];
+        assert_eq!(status.state, SinkState::Stopped);
+        assert!(status.reason.as_ref().is_some_and(|reason| reason.contains("the script says so")), "{status:?}");
+        started.node.close(CloseReason::Stop).await.unwrap();
+    });
+}
+
+#[test]
+fn a_failing_store_delays_the_return_to_the_version_before_and_does_not_prevent_it() {
+    let disk = crate::sink_store::LosingDisk::default();
+    let world = World { store: disk.store(), ..World::new(&lines(0..10)) };
+    run(async {
+        let versions = world.component("s", &[], &[("on", "put"), ("do", "trap"), ("when", "10")]);
+        let mut started = world.start(vec![component(versions, "scripted", DetachedPolicy::default()).await]).unwrap();
+        let (stop, detached) = (CancellationToken::new(), Arc::clone(&started.detached));
+        started.node.open().await.unwrap();
+        started.node.hydrate(&stop, &mut Silent).await.unwrap();
+        until("the first commit", || detached.statuses()[0].position == Some(Position::event(9))).await;
+        let before = detached.statuses()[0].digest.clone();
+        let next = another_version("scripted", &world.folder.path("next.wasm"), 1);
+        detached.swap("s", std::fs::read(next).unwrap(), false).await.unwrap();
+        assert_ne!(detached.statuses()[0].digest, before);
+        disk.fill(true);
+        let drive = async {
+            append(&world.log, &lines(10..12));
+            let held = |status: &SinkStatus| {
+                status.state == SinkState::Retrying
+                    && status.reason.as_ref().is_some_and(|reason| reason.contains("the store of cursors"))
+            };
+            until("state retrying", || held(&detached.statuses()[0])).await;
+            disk.fill(false);
+            until("the return", || detached.statuses()[0].digest == before).await;
+            // The version before traps at the same event, which is parked for that.
+            until("the rest", || detached.statuses()[0].position == Some(Position::event(11))).await;
+            stop.cancel();
+        };
+        let mut silent = Silent;
+        let (outcome, ()) = tokio::join!(started.node.follow(&stop, &mut silent), drive);
+        assert_eq!(outcome.unwrap(), Outcome::Stopped);
+        started.node.close(CloseReason::Stop).await.unwrap();
+    });
+    assert_eq!(world.store.parked_count("s").unwrap(), 1);
 }

@@ -8,6 +8,7 @@ use std::process::{Command, Output, Stdio};
 use hydrant::component::{CompileCache, ComponentSink, Limits, LoadError, SinkComponent, SinkEngine};
 use hydrant::event::StateEvent;
 use hydrant::sink::OpenInfo;
+use hydrant::sink_store::{KeyValue, Quota, SinkStore};
 use hydrant::store::{LogReader, ReadOptions};
 use hydrant::stream::{Stream, StreamFormat};
 use tempfile::TempDir;
@@ -27,6 +28,27 @@ pub(crate) fn guest(name: &str) -> PathBuf {
     let path = target().join(format!("guests/{name}.wasm"));
     assert!(path.exists(), "{} is missing: run `make guests`", path.display());
     path
+}
+
+/// The URI of a guest as a sink.
+pub(crate) fn wasm(name: &str, parameters: &str) -> String {
+    format!("wasm:{}?{parameters}", guest(name).display())
+}
+
+/// The same guest with a custom section more: the same program, and another version.
+pub(crate) fn another_version(name: &str, to: &Path, number: u8) -> PathBuf {
+    let mut wasm = fs::read(guest(name)).unwrap();
+    wasm.extend_from_slice(&[0, 3, 1, b'v', number]);
+    fs::write(to, wasm).unwrap();
+    to.to_owned()
+}
+
+/// What a kv-tally counted in all.
+pub(crate) fn counted(store: &SinkStore, sink: &str) -> u64 {
+    let key_value = KeyValue::new(store, sink, Quota { keys: 0, bytes: 0 });
+    let keys = key_value.keys("count/", None, 1_000).unwrap();
+    let count = |key: &String| u64::from_le_bytes(key_value.get(key).unwrap().unwrap().try_into().unwrap());
+    keys.iter().map(count).sum()
 }
 
 /// A temporary folder with a log in it.

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
 use std::process::{Child, Command, Output};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -10,7 +9,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::harness::{Folder, append, assert_exit, guest, hydrant, lines, stderr, stdout};
+use crate::harness::{
+    Folder, another_version, append, assert_exit, counted, guest, hydrant, lines, stderr, stdout, wasm,
+};
+use hydrant::sink_store::SinkStore;
 
 /// A hydrant that follows a log.
 pub(crate) struct Running {
@@ -97,10 +99,6 @@ fn with_log(log: &str) -> Folder {
     let folder = Folder::new();
     folder.file("state", log);
     folder
-}
-
-fn wasm(name: &str, parameters: &str) -> String {
-    format!("wasm:{}?{parameters}", guest(name).display())
 }
 
 fn path(name: &str) -> String {
@@ -225,7 +223,7 @@ fn a_swap_hands_state_over_and_loses_or_reorders_nothing() {
         running.until("the first events", || ids(&running.printed("s")).len() == 50);
         // The same program with other bytes at its end is another version.
         let next = running.folder.path("next.wasm");
-        another_version(&guest("scripted"), &next, 1);
+        another_version("scripted", &next, 1);
         let said = running.told(&["swap", "s", next.to_str().unwrap()]);
         assert!(said.contains("took over from"), "{note}: {said}");
         append(&running.folder.path("state"), &lines(50..60));
@@ -244,13 +242,6 @@ fn a_swap_hands_state_over_and_loses_or_reorders_nothing() {
         assert!(closed.contains("close CloseReason::Swap after 50"), "{closed}");
         assert!(closed.contains("close CloseReason::Stop after 60"), "{closed}");
     }
-}
-
-/// The same component with a custom section more.
-fn another_version(from: &Path, to: &Path, number: u8) {
-    let mut wasm = fs::read(from).unwrap();
-    wasm.extend_from_slice(&[0, 3, 1, b'v', number]);
-    fs::write(to, wasm).unwrap();
 }
 
 #[test]
@@ -332,16 +323,7 @@ fn a_version_that_fails_while_it_is_watched_is_returned_from_with_its_state() {
     let data = running.folder.path("data/sinks.redb");
     let mut running = running;
     assert_eq!(running.interrupt().0, Some(0));
-    assert_eq!(kv_counts(&data, "s"), 30);
-}
-
-/// What kv-tally has counted in all.
-pub(crate) fn kv_counts(store: &Path, sink: &str) -> u64 {
-    use hydrant::sink_store::{KeyValue, Quota, SinkStore};
-    let key_value = KeyValue::new(&SinkStore::open(store).unwrap(), sink, Quota { keys: 0, bytes: 0 });
-    let keys = key_value.keys("count/", None, 1_000).unwrap();
-    let count = |key: &String| u64::from_le_bytes(key_value.get(key).unwrap().unwrap().try_into().unwrap());
-    keys.iter().map(count).sum()
+    assert_eq!(counted(&SinkStore::open(&data).unwrap(), "s"), 30);
 }
 
 #[test]
@@ -353,12 +335,12 @@ fn a_watched_file_is_taken_when_it_changes_and_a_swap_survives_a_restart() {
     let mut running = Running::start(folder, &[&sink], &[]);
     running.until_at("s", "4");
     let first = running.status("s")["digest"].clone();
-    another_version(&guest("no-op"), &file, 2);
+    another_version("no-op", &file, 2);
     running.until("the new file", || running.status("s")["digest"] != first);
     let second = running.status("s")["digest"].clone();
     // By hand another one, which stays in charge over a restart: the configured file is the same.
     let third = running.folder.path("third.wasm");
-    another_version(&guest("no-op"), &third, 3);
+    another_version("no-op", &third, 3);
     running.told(&["swap", "s", third.to_str().unwrap()]);
     let in_charge = running.status("s")["digest"].clone();
     assert!(in_charge != second && in_charge != first);

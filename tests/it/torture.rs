@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hydrant::sink_store::{KeyValue, Quota, SinkStore};
+use hydrant::sink_store::SinkStore;
 
-use crate::harness::{Folder, append, assert_exit, guest, hydrant, line, lines};
+use crate::harness::{Folder, another_version, append, assert_exit, counted, guest, hydrant, line, lines, wasm};
 
 /// Rounds of a fault test; many more in `make torture`.
 pub(crate) fn rounds() -> u64 {
@@ -87,24 +87,15 @@ fn collect(child: &mut Child) -> (Printed, thread::JoinHandle<()>) {
     (printed, thread)
 }
 
-/// The same component with a custom section more.
-fn another_version(folder: &Folder, name: &str, number: u8) -> PathBuf {
-    let mut wasm = fs::read(guest(name)).unwrap();
-    wasm.extend_from_slice(&[0, 3, 1, b'v', number]);
-    folder.file(&format!("{name}-{number}.wasm"), wasm)
-}
-
 /// What kv-tally counted, and the id of its cursor, in a copy of the store: what a crash left is looked at, not mended.
 fn kept(folder: &Folder, sink: &str) -> Option<(u64, u64)> {
     let copy = folder.path("copy.redb");
     fs::copy(folder.path("data/sinks.redb"), &copy).ok()?;
     let store = SinkStore::open(&copy).unwrap();
-    let key_value = KeyValue::new(&store, sink, Quota { keys: 0, bytes: 0 });
-    let count = |key: &String| u64::from_le_bytes(key_value.get(key).unwrap().unwrap().try_into().unwrap());
-    let counted = key_value.keys("count/", None, 1_000).unwrap().iter().map(count).sum();
+    let counted = counted(&store, sink);
     let cursor = store.cursor(sink).unwrap()?;
     let found = (counted, cursor.durable.map_or(0, |durable| durable.position.id + 1));
-    drop((key_value, store));
+    drop(store);
     // The store's thread lets go of the file in its own time.
     thread::sleep(Duration::from_millis(5));
     let _ = fs::remove_file(copy);
@@ -117,7 +108,6 @@ fn trap_every() -> u64 {
 }
 
 fn six_sinks(folder: &Folder) -> Vec<String> {
-    let wasm = |name: &str, parameters: &str| format!("wasm:{}?{parameters}", guest(name).display());
     vec![
         format!("file://{}", folder.path("inline").display()),
         format!("file://{}?lane=detached&name=detached&flush=30", folder.path("detached").display()),
@@ -163,7 +153,10 @@ fn ends(lives: &[Vec<u64>]) -> Vec<Option<(u64, u64)>> {
 fn kill_9_and_swaps_under_load_lose_nothing_and_count_nothing_twice() {
     let folder = Folder::new();
     let log = folder.file("state", "");
-    let versions = |name: &str| [guest(name), another_version(&folder, name, 1), another_version(&folder, name, 2)];
+    let versions = |name: &str| {
+        let other = |number| another_version(name, &folder.path(&format!("{name}-{number}.wasm")), number);
+        [guest(name), other(1), other(2)]
+    };
     let (scripted, kv_tally) = (versions("scripted"), versions("kv-tally"));
     let sinks = six_sinks(&folder);
     let sinks: Vec<&str> = sinks.iter().map(String::as_str).collect();
@@ -237,7 +230,6 @@ fn kill_9_and_swaps_under_load_lose_nothing_and_count_nothing_twice() {
 fn bad_neighbours_change_nothing_for_a_good_sink_and_stall_it_for_no_second_in_a_fault() {
     let folder = Folder::new();
     let log = folder.file("state", "");
-    let wasm = |name: &str, parameters: &str| format!("wasm:{}?{parameters}", guest(name).display());
     let sinks = [
         wasm("scripted", "name=good&config.print=yes"),
         wasm("kv-tally", "name=kv"),
@@ -310,7 +302,7 @@ fn a_wall_clock_that_jumps_changes_no_retry_and_no_flush_in_a_fault() {
     let folder = Folder::new();
     let clock = jumping_clock(&folder);
     let log = folder.file("state", lines(0..200));
-    let wasm = |parameters: &str| format!("wasm:{}?{parameters}", guest("scripted").display());
+    let wasm = |parameters: &str| wasm("scripted", parameters);
     let sinks = [
         wasm("name=flushes&config.print=yes&config.ack=accepted&flush=1000,1MiB,100ms"),
         wasm("name=retries&config.on=put&config.do=retry&config.when=100"),
