@@ -159,18 +159,19 @@ impl<'a> Columns<'a> {
         }
         columns.buffers.tag.reserve(events.len());
         for event in events {
-            let tag = columns.tag_index(event.tag())?;
+            let tag = columns.tag_index(event)?;
             columns.buffers.tag.push(tag);
         }
         Some(columns)
     }
 
-    fn tag_index(&mut self, tag: &'a str) -> Option<u16> {
+    fn tag_index(&mut self, event: &'a StateEvent) -> Option<u16> {
         // A batch has a handful of distinct tags, and neighbours often share one.
-        if let Some(found) = self.tags.iter().rposition(|known| *known == tag) {
+        let tag = event.tag_bytes();
+        if let Some(found) = self.tags.iter().rposition(|known| known.as_bytes() == tag) {
             return u16::try_from(found).ok();
         }
-        self.tags.push(tag);
+        self.tags.push(event.tag());
         u16::try_from(self.tags.len() - 1).ok()
     }
 

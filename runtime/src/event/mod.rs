@@ -104,6 +104,11 @@ impl StateEvent {
         Text::joined(events.iter().map(|event| &event.json))
     }
 
+    /// The bytes of [`tag`](Self::tag).
+    pub(crate) fn tag_bytes(&self) -> &[u8] {
+        self.json.part(self.tag.clone())
+    }
+
     /// The persisted text, byte for byte.
     pub fn json(&self) -> &str {
         &self.json
