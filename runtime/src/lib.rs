@@ -50,6 +50,7 @@ pub mod delivery;
 mod durable_file;
 mod error_chain;
 pub mod event;
+pub mod head;
 pub mod node;
 pub mod sample;
 pub mod sink;

@@ -6,6 +6,8 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
+use hydrant::event::StateEvent;
+use hydrant::head::{self, HeadFold};
 use hydrant::store::{Finding, LogReader, OnBadLine, ReadError, ReadOptions, RepairError, Survey, repair, survey};
 
 use super::progress::{Progress, write_stderr};
@@ -13,9 +15,10 @@ use super::{Exit, Failure, LogCommand};
 
 pub(super) fn run(command: LogCommand) -> Result<Exit, Failure> {
     match command {
-        LogCommand::Verify(log) => verify(&log.path),
+        LogCommand::Verify { log, decode } => verify(&log.path, decode),
         LogCommand::Repair(log) => mend(&log.path),
-        LogCommand::Stats(log) => stats(&log.path),
+        LogCommand::Stats { log, state: false } => stats(&log.path),
+        LogCommand::Stats { log, state: true } => state(&log.path),
         LogCommand::Tail { log, events, follow } => tail(&log.path, events, follow),
     }
 }
@@ -26,13 +29,18 @@ fn open(path: &Path, check_grammar: bool) -> Result<LogReader, Failure> {
 }
 
 /// Reads a log through with a progress bar; reports what it finds.
-fn read_through(path: &Path, check_grammar: bool) -> Result<Survey, Failure> {
+fn read_through(
+    path: &Path,
+    check_grammar: bool,
+    mut observe: impl FnMut(&[StateEvent]),
+) -> Result<Survey, Failure> {
     let mut reader = open(path, check_grammar)?;
     let progress = Progress::bytes("reading");
-    let surveyed = survey(&mut reader, |reader, _, findings| {
+    let surveyed = survey(&mut reader, |reader, events, findings| {
         let (done, total) = reader.progress();
         progress.set(done, total, String::new);
         report(findings);
+        observe(events);
     });
     surveyed.map_err(Exit::Source.because())
 }
@@ -55,8 +63,16 @@ fn printed(result: io::Result<()>) -> Result<(), Failure> {
     }
 }
 
-fn verify(path: &Path) -> Result<Exit, Failure> {
-    let survey = read_through(path, true)?;
+fn verify(path: &Path, decode: bool) -> Result<Exit, Failure> {
+    let mut undecodable = 0_u64;
+    let survey = read_through(path, true, |events| {
+        for event in events.iter().filter(|_| decode) {
+            if let Err(error) = head::check(event) {
+                undecodable += 1;
+                write_stderr(&format!("event {} ({}): {error}\n", event.position(), event.tag()));
+            }
+        }
+    })?;
     let range = match (survey.first, survey.last) {
         (Some(first), Some(last)) => format!(", from {first} to {last}"),
         _ => String::new(),
@@ -67,11 +83,35 @@ fn verify(path: &Path) -> Result<Exit, Failure> {
         survey.events, survey.checkpoints, survey.gaps, survey.duplicates, survey.legacy, survey.findings
     );
     printed(stdout().write_all(text.as_bytes()))?;
+    if decode {
+        let all = survey.events + survey.checkpoints;
+        let text = format!("{} of {all} events come back from their types as equal JSON\n", all - undecodable);
+        printed(stdout().write_all(text.as_bytes()))?;
+    }
+    Ok(exit_of(survey.is_whole() && undecodable == 0))
+}
+
+fn state(path: &Path) -> Result<Exit, Failure> {
+    let (mut fold, mut failed) = (HeadFold::new(), None);
+    let survey = read_through(path, false, |events| {
+        for event in events {
+            if failed.is_none() {
+                failed = fold.apply(event).err();
+            }
+        }
+    })?;
+    for tag in fold.unknown_tags() {
+        write_stderr(&format!("the tag {tag:?} is not known; its events have no effect on the state\n"));
+    }
+    if let Some(error) = failed {
+        return Err(Exit::Source.because()(error));
+    }
+    printed(writeln!(stdout(), "{}", fold.state().to_json()))?;
     Ok(exit_of(survey.is_whole()))
 }
 
 fn stats(path: &Path) -> Result<Exit, Failure> {
-    let survey = read_through(path, false)?;
+    let survey = read_through(path, false, |_| {})?;
     let mut out = BufWriter::new(stdout().lock());
     let lines = survey.tags.iter().try_for_each(|(tag, count)| writeln!(out, "{tag} {count}"));
     printed(lines.and_then(|()| out.flush()))?;

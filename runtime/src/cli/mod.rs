@@ -209,11 +209,23 @@ enum LogLevel {
 #[derive(Debug, Subcommand)]
 enum LogCommand {
     /// Say whether every line is an event, to the last value
-    Verify(LogPath),
+    Verify {
+        #[command(flatten)]
+        log: LogPath,
+        /// Also read every event into its type and back, and list those that do not come back as equal JSON
+        #[arg(long)]
+        decode: bool,
+    },
     /// Move a torn tail into a file beside the log, or add a missing last newline
     Repair(LogPath),
     /// Count events by tag
-    Stats(LogPath),
+    Stats {
+        #[command(flatten)]
+        log: LogPath,
+        /// Print instead the state of head and node that the events lead to, as JSON
+        #[arg(long)]
+        state: bool,
+    },
     /// Print the last events
     Tail {
         #[command(flatten)]

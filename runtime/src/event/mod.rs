@@ -1,5 +1,6 @@
 //! What passes through hydrant: a state event, exactly as the node persisted it.
 
+mod json;
 mod position;
 
 mod scan;
@@ -18,7 +19,8 @@ pub(crate) use position::last_event;
 pub use position::{Kind, ParsePositionError, Position};
 pub use scan::EnvelopeError;
 pub(crate) use scan::{Envelope, scan};
-pub(crate) use text::Text;
+pub(crate) use json::NotJson;
+pub use text::Text;
 pub use time::Time;
 
 /// The tag that hydra-node gives to the event that starts a rotated log.
@@ -97,6 +99,11 @@ impl StateEvent {
     /// Length of [`json`](Self::json) in bytes.
     pub fn bytes(&self) -> usize {
         self.json.len()
+    }
+
+    /// The persisted text as part of its page.
+    pub(crate) fn text(&self) -> &Text {
+        &self.json
     }
 
     /// The texts of these events end to end, if that is how they lie in memory.

@@ -47,9 +47,7 @@ pub(crate) struct Envelope {
 
 /// Reads the envelope of a whole line, wrapped or bare.
 pub(crate) fn scan(line: &str) -> Result<Envelope, EnvelopeError> {
-    let bytes = line.as_bytes();
-    let mut cursor =
-        Cursor { bytes, at: 0, quotes: Quotes::from(bytes, 0), escapes: memchr::memchr(b'\\', bytes).is_some() };
+    let mut cursor = Cursor::new(line.as_bytes());
     let (mut id, mut wrapped_tag, mut bare_tag, mut time, mut wrapped) = (None, None, None, None, false);
     cursor.members(|cursor, key| {
         match key {
@@ -84,7 +82,7 @@ fn text(line: &str, at: Range<usize>) -> &str {
 }
 
 /// A place in the bytes of a line. Everything it steps over is valid UTF-8, and it stops at ASCII bytes only.
-struct Cursor<'a> {
+pub(super) struct Cursor<'a> {
     bytes: &'a [u8],
     at: usize,
     /// Every quote from here on.
@@ -93,7 +91,48 @@ struct Cursor<'a> {
     escapes: bool,
 }
 
-impl Cursor<'_> {
+impl<'a> Cursor<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0, quotes: Quotes::from(bytes, 0), escapes: memchr::memchr(b'\\', bytes).is_some() }
+    }
+
+    /// Where the next token begins.
+    pub(super) fn at(&mut self) -> usize {
+        self.peek();
+        self.at
+    }
+
+    /// Steps over any value and tells where it stands.
+    pub(super) fn value_at(&mut self) -> Result<Range<usize>, EnvelopeError> {
+        self.peek();
+        let start = self.at;
+        self.value()?;
+        Ok(start..self.at)
+    }
+
+    /// Walks the elements of the array that begins here; `element` must step over it.
+    pub(super) fn elements_at(
+        &mut self,
+        mut element: impl FnMut(&mut Self) -> Result<(), EnvelopeError>,
+    ) -> Result<(), EnvelopeError> {
+        self.expect(b'[')?;
+        if self.peek() == Some(b']') {
+            self.at += 1;
+            return Ok(());
+        }
+        loop {
+            element(self)?;
+            match self.peek() {
+                Some(b',') => self.at += 1,
+                Some(b']') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                _ => return Err(self.fault()),
+            }
+        }
+    }
+
     fn fault(&self) -> EnvelopeError {
         EnvelopeError::Structure { at: self.at.min(self.bytes.len()) }
     }
@@ -117,7 +156,7 @@ impl Cursor<'_> {
         Ok(())
     }
 
-    fn end(&mut self) -> Result<(), EnvelopeError> {
+    pub(super) fn end(&mut self) -> Result<(), EnvelopeError> {
         if self.peek().is_some() { Err(self.fault()) } else { Ok(()) }
     }
 
@@ -126,16 +165,24 @@ impl Cursor<'_> {
         &mut self,
         mut member: impl FnMut(&mut Self, &[u8]) -> Result<(), EnvelopeError>,
     ) -> Result<(), EnvelopeError> {
+        let bytes = self.bytes;
+        self.members_at(|cursor, key| member(cursor, bytes.get(key).unwrap_or_default()))
+    }
+
+    /// As `members`, with the place of each key.
+    pub(super) fn members_at(
+        &mut self,
+        mut member: impl FnMut(&mut Self, Range<usize>) -> Result<(), EnvelopeError>,
+    ) -> Result<(), EnvelopeError> {
         self.expect(b'{')?;
         if self.peek() == Some(b'}') {
             self.at += 1;
             return Ok(());
         }
-        let bytes = self.bytes;
         loop {
             let key = self.string()?;
             self.expect(b':')?;
-            member(self, bytes.get(key).unwrap_or_default())?;
+            member(self, key)?;
             match self.peek() {
                 Some(b',') => self.at += 1,
                 Some(b'}') => {

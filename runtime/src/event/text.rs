@@ -10,7 +10,7 @@ use bytestring::ByteString;
 ///
 /// Events read together lie end to end, so that a batch of them is one string already: `wasmtime` lowers a string from one place.
 #[derive(Clone)]
-pub(crate) struct Text {
+pub struct Text {
     page: ByteString,
     range: Range<usize>,
 }
@@ -20,6 +20,18 @@ impl Text {
     pub(crate) fn of(page: &ByteString, range: Range<usize>) -> Option<Self> {
         page.get(range.clone())?;
         Some(Self { page: page.clone(), range })
+    }
+
+    /// A part of this text.
+    pub(crate) fn sub(&self, range: Range<usize>) -> Self {
+        let range = self.range.start.saturating_add(range.start)..self.range.start.saturating_add(range.end);
+        debug_assert!(self.page.get(range.clone()).is_some());
+        Self { page: self.page.clone(), range }
+    }
+
+    /// This text in a page of its own: what is kept for long must not hold the page of its neighbours.
+    pub(crate) fn apart(&self) -> Self {
+        Self::from(ByteString::from(&**self))
     }
 
     /// Length in bytes, without a look at the page.

@@ -108,3 +108,93 @@ impl Sample {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::event::StateEvent;
+    use crate::head::HeadFold;
+
+    /// So many events, and the state that the story itself has then.
+    fn told(schema: Schema, events: u64) -> (Vec<StateEvent>, Value) {
+        let sample = Sample { events, seed: 11, schema, checkpoint_every: Some(events) };
+        let mut out = Vec::new();
+        let mut story = Story::new(&sample, &mut out, |_| {});
+        while story.tell_one_head().is_ok() {}
+        let mut lines: Vec<StateEvent> =
+            String::from_utf8(out).unwrap().lines().map(|line| StateEvent::parse(line).unwrap()).collect();
+        let checkpoint: Value = serde_json::from_str(lines.pop().unwrap().json()).unwrap();
+        (lines, checkpoint["stateChanged"]["state"].clone())
+    }
+
+    /// Takes out what stood in the head until 0.22: deposits and slot.
+    fn beside_the_head(head: &mut Value) -> (Option<Value>, Option<Value>) {
+        let contents = head["contents"].as_object_mut().unwrap();
+        let slot = contents.remove("currentSlot");
+        let ledger = contents.get_mut("coordinatedHeadState").and_then(Value::as_object_mut);
+        (ledger.and_then(|ledger| ledger.remove("pendingDeposits")), slot)
+    }
+
+    #[test]
+    fn events_fold_to_the_state_that_the_story_has() {
+        for schema in [Schema::V0_16, Schema::V0_22, Schema::V1, Schema::V2_0] {
+            let mut tags = std::collections::BTreeSet::new();
+            for events in (1..40).chain((40..1_400).step_by(47)).chain([2_500]) {
+                let (lines, mut expected) = told(schema, events);
+                let mut fold = HeadFold::new();
+                lines.iter().for_each(|event| fold.apply(event).unwrap());
+                tags.insert(fold.head().tag());
+                let found: Value = serde_json::from_str(&fold.state().to_json()).unwrap();
+                let note = format!("schema {schema}, {events} events");
+                match schema {
+                    Schema::V1 => assert_eq!(found, expected, "{note}"),
+                    Schema::V2_0 => {
+                        assert_eq!(found["headState"], expected["headState"], "{note}");
+                        assert_eq!(found["pendingDeposits"], expected["pendingDeposits"], "{note}");
+                        assert_eq!(found["currentSlot"], expected["chainPointTime"]["currentSlot"], "{note}");
+                    }
+                    Schema::V0_16 | Schema::V0_22 => {
+                        let (deposits, slot) = beside_the_head(&mut expected);
+                        assert_eq!(found["headState"], expected, "{note}");
+                        assert!(deposits.is_none_or(|deposits| deposits == found["pendingDeposits"]), "{note}");
+                        assert!(slot.is_none_or(|slot| slot == found["currentSlot"]), "{note}");
+                    }
+                }
+            }
+            assert!(tags.contains("Open") && tags.contains("Idle"), "{schema}: only {tags:?}");
+        }
+    }
+
+    #[test]
+    fn a_log_folds_to_the_same_from_any_of_its_checkpoints() {
+        for schema in [Schema::V0_22, Schema::V1, Schema::V2_0] {
+            let sample = Sample { events: 1_000, seed: 3, schema, checkpoint_every: Some(90) };
+            let mut out = Vec::new();
+            sample.write(&mut out, |_| {}).unwrap();
+            let events: Vec<StateEvent> =
+                String::from_utf8(out).unwrap().lines().map(|line| StateEvent::parse(line).unwrap()).collect();
+            let fold = |events: &[StateEvent]| {
+                let mut fold = HeadFold::new();
+                events.iter().for_each(|event| fold.apply(event).unwrap());
+                fold.state().to_json()
+            };
+            let whole = fold(&events);
+            let checkpoints = events.iter().enumerate().filter(|(_, event)| event.tag() == "Checkpoint");
+            let mut count = 0;
+            for (index, _) in checkpoints {
+                assert_eq!(fold(&events[index..]), whole, "schema {schema}, from {index}");
+                count += 1;
+            }
+            assert_eq!(count, 11);
+            // And with the checkpoints left out after the first, which gives the shape.
+            let first = events.iter().position(|event| event.tag() == "Checkpoint").unwrap();
+            let mut plain = vec![events[first].clone()];
+            plain.extend(events[first..].iter().filter(|event| event.tag() != "Checkpoint").cloned());
+            let (found, whole): (Value, Value) =
+                (serde_json::from_str(&fold(&plain)).unwrap(), serde_json::from_str(&whole).unwrap());
+            assert_eq!(found["headState"], whole["headState"], "schema {schema}");
+        }
+    }
+}

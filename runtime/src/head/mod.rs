@@ -1,0 +1,21 @@
+//! What the events mean: hydra-node's StateChanged of all versions, and the state that they fold to.
+
+mod cardano;
+mod decode;
+mod fold;
+mod leaf;
+mod ledger;
+mod plutus;
+mod state;
+mod state_changed;
+mod typed;
+mod types;
+
+pub use decode::{Undecodable, check};
+pub use fold::{FoldError, FoldFault, HeadFold};
+pub use ledger::LedgerError;
+pub use leaf::{Bool, Hex, Integer, Map, Number, Raw, Str, TxId, UtcTime};
+pub use state::{ChainPointTime, HeadState, NodeMembers, NodeState};
+pub use state_changed::*;
+pub use typed::{Field, Json, JsonWriter, Others, TypeError, Typed};
+pub use types::*;
