@@ -9,6 +9,7 @@ mod beside;
 mod detached;
 mod detached_batch;
 mod extism;
+mod fold;
 mod inline_put;
 mod many;
 mod process;
@@ -31,6 +32,7 @@ fn main() -> anyhow::Result<()> {
     // Some things are measured in a process of their own.
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["--read-log", log] => return read::child(&PathBuf::from(log)),
+        ["--fold-log", log] => return fold::child(&PathBuf::from(log)),
         ["--replay-log", log] => return replay::child(&target, &PathBuf::from(log)),
         ["--cold-start", data] => return many::cold_start_child(&target, &PathBuf::from(data)),
         ["--idle-sinks"] => return many::idle_sinks_child(&target),
@@ -46,6 +48,9 @@ fn main() -> anyhow::Result<()> {
     }
     if wanted("read") {
         read::run(&folder, &mut summary)?;
+    }
+    if wanted("fold") {
+        fold::run(&folder, &mut summary)?;
     }
     if wanted("detached-batch") {
         detached_batch::run(&target, &mut summary)?;

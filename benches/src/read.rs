@@ -60,7 +60,7 @@ pub(crate) fn rate(bytes: u64, start: Instant) -> f64 {
     bytes as f64 / 1e6 / start.elapsed().as_secs_f64()
 }
 
-fn read_all(path: &Path) -> anyhow::Result<f64> {
+pub(crate) fn read_all(path: &Path) -> anyhow::Result<f64> {
     let start = Instant::now();
     let mut reader = LogReader::open(path, ReadOptions::default())?;
     let mut events = 0;

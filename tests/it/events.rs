@@ -50,7 +50,7 @@ fn every_constructor_passes_through_the_process_and_verifies() {
 }
 
 /// The lines that upstream's samples stand for: StateChanged as legacy lines, StateEvent as wrapped ones.
-fn golden_lines(folder: &Path) -> Vec<String> {
+pub(crate) fn golden_lines(folder: &Path) -> Vec<String> {
     let mut lines = Vec::new();
     for sub in ["StateChanged", "older", "newer", "StateEvent"] {
         let Ok(entries) = fs::read_dir(folder.join(sub)) else { continue };
@@ -72,7 +72,7 @@ fn golden_lines(folder: &Path) -> Vec<String> {
 }
 
 /// Prints past the capture of the test harness, so that a passing run says it too.
-fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     let mut past_the_capture = std::io::stderr();
     writeln!(past_the_capture, "{text}").unwrap();
 }

@@ -19,6 +19,8 @@ mod events;
 mod follow;
 mod fuzz;
 mod harness;
+mod head;
+mod head_stories;
 mod languages;
 mod limits;
 mod log_tools;

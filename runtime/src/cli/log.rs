@@ -6,9 +6,10 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
-use hydrant::event::StateEvent;
 use hydrant::head::{self, HeadFold};
-use hydrant::store::{Finding, LogReader, OnBadLine, ReadError, ReadOptions, RepairError, Survey, repair, survey};
+use hydrant::store::{
+    Finding, LogReader, OnBadLine, ReadError, ReadOptions, ReadPage, RepairError, Survey, repair, survey,
+};
 
 use super::progress::{Progress, write_stderr};
 use super::{Exit, Failure, LogCommand};
@@ -29,18 +30,14 @@ fn open(path: &Path, check_grammar: bool) -> Result<LogReader, Failure> {
 }
 
 /// Reads a log through with a progress bar; reports what it finds.
-fn read_through(
-    path: &Path,
-    check_grammar: bool,
-    mut observe: impl FnMut(&[StateEvent]),
-) -> Result<Survey, Failure> {
+fn read_through(path: &Path, check_grammar: bool, mut observe: impl FnMut(&ReadPage)) -> Result<Survey, Failure> {
     let mut reader = open(path, check_grammar)?;
     let progress = Progress::bytes("reading");
-    let surveyed = survey(&mut reader, |reader, events, findings| {
+    let surveyed = survey(&mut reader, |reader, page| {
         let (done, total) = reader.progress();
         progress.set(done, total, String::new);
-        report(findings);
-        observe(events);
+        report(&page.findings);
+        observe(page);
     });
     surveyed.map_err(Exit::Source.because())
 }
@@ -65,11 +62,11 @@ fn printed(result: io::Result<()>) -> Result<(), Failure> {
 
 fn verify(path: &Path, decode: bool) -> Result<Exit, Failure> {
     let mut undecodable = 0_u64;
-    let survey = read_through(path, true, |events| {
-        for event in events.iter().filter(|_| decode) {
+    let survey = read_through(path, true, |page| {
+        for (event, place) in page.events.iter().zip(&page.places).filter(|_| decode) {
             if let Err(error) = head::check(event) {
                 undecodable += 1;
-                write_stderr(&format!("event {} ({}): {error}\n", event.position(), event.tag()));
+                write_stderr(&format!("{place}: event {} ({}): {error}\n", event.position(), event.tag()));
             }
         }
     })?;
@@ -93,8 +90,8 @@ fn verify(path: &Path, decode: bool) -> Result<Exit, Failure> {
 
 fn state(path: &Path) -> Result<Exit, Failure> {
     let (mut fold, mut failed) = (HeadFold::new(), None);
-    let survey = read_through(path, false, |events| {
-        for event in events {
+    let survey = read_through(path, false, |page| {
+        for event in &page.events {
             if failed.is_none() {
                 failed = fold.apply(event).err();
             }
@@ -135,15 +132,15 @@ const POLL: Duration = Duration::from_millis(100);
 fn tail(path: &Path, events: usize, follow: bool) -> Result<Exit, Failure> {
     let mut reader = open(path, false)?;
     let (mut last, mut findings) = (VecDeque::new(), 0);
-    survey(&mut reader, |_, page, found| {
-        for event in page {
+    survey(&mut reader, |_, page| {
+        for event in &page.events {
             last.push_back(event.json().to_owned());
             if last.len() > events {
                 last.pop_front();
             }
         }
-        report(found);
-        findings += found.iter().filter(|finding| finding.is_fault()).count();
+        report(&page.findings);
+        findings += page.findings.iter().filter(|finding| finding.is_fault()).count();
     })
     .map_err(Exit::Source.because())?;
     let mut out = BufWriter::new(stdout().lock());

@@ -1,24 +1,32 @@
 //! Takes the text of a JSON value apart without reading what is in the parts.
 
-use super::scan::{Cursor, EnvelopeError};
+use std::ops::ControlFlow;
+
 use super::StateEvent;
+use super::scan::{Cursor, EnvelopeError};
 use super::text::Text;
 
 /// A text that is no JSON value of the kind that is asked for.
 pub(crate) type NotJson = EnvelopeError;
 
+/// What is done with a member: its key as it stands between its quotes, and its value. Breaking off ends the walk.
+pub(crate) type Visit<'a> = &'a mut dyn FnMut(&str, Text) -> ControlFlow<()>;
+
 impl Text {
-    /// The members of an object in their order: each key as it stands between its quotes, and its value.
-    pub(crate) fn members(&self) -> Result<Vec<(Text, Text)>, NotJson> {
-        let mut members = Vec::with_capacity(8);
+    /// Walks the members of an object in their order.
+    pub(crate) fn members(&self, visit: Visit<'_>) -> Result<(), NotJson> {
         let mut cursor = Cursor::new(self.as_bytes());
+        if self.walk(&mut cursor, visit)?.is_continue() {
+            cursor.end()?;
+        }
+        Ok(())
+    }
+
+    fn walk(&self, cursor: &mut Cursor<'_>, visit: Visit<'_>) -> Result<ControlFlow<()>, NotJson> {
         cursor.members_at(|cursor, key| {
             let value = cursor.value_at()?;
-            members.push((self.sub(key), self.sub(value)));
-            Ok(())
-        })?;
-        cursor.end()?;
-        Ok(members)
+            Ok(visit(self.get(key).unwrap_or_default(), self.sub(value)))
+        })
     }
 
     /// The elements of an array in their order.
@@ -36,26 +44,31 @@ impl Text {
 }
 
 impl StateEvent {
-    /// The StateChanged and its members, found in one pass over the event.
-    pub(crate) fn state_changed(&self) -> Result<(Text, Vec<(Text, Text)>), NotJson> {
+    /// Walks the members of the StateChanged, in one pass over the event.
+    pub(crate) fn state_changed(&self, visit: Visit<'_>) -> Result<(), NotJson> {
         let text = self.text();
-        let mut members = Vec::with_capacity(8);
-        let mut place = 0..0;
         let mut cursor = Cursor::new(text.as_bytes());
-        cursor.members_at(|cursor, key| {
-            if text.part(key) != b"stateChanged" {
-                return cursor.value_at().map(drop);
+        let walked = cursor.members_at(|cursor, key| {
+            if text.part(key) == b"stateChanged" {
+                let _ = text.walk(cursor, visit)?;
+                return Ok(ControlFlow::Break(()));
             }
-            let start = cursor.at();
-            cursor.members_at(|cursor, key| {
-                let value = cursor.value_at()?;
-                members.push((text.sub(key), text.sub(value)));
-                Ok(())
-            })?;
-            place = start..cursor.at();
-            Ok(())
+            cursor.value_at()?;
+            Ok(ControlFlow::Continue(()))
+        });
+        walked.map(drop)
+    }
+
+    /// The text of the StateChanged.
+    pub(crate) fn state_changed_text(&self) -> Result<Text, NotJson> {
+        let mut found = None;
+        self.text().members(&mut |key, value| {
+            if key == "stateChanged" {
+                found = Some(value);
+            }
+            ControlFlow::Continue(())
         })?;
-        Ok((text.sub(place), members))
+        found.ok_or(NotJson::NoTag)
     }
 }
 
@@ -71,9 +84,20 @@ mod tests {
 
     #[test]
     fn members_keep_their_texts() {
-        let members = text(r#"{"a": 1.0 ,"b":{"x":[1,{"y":"}"}]},"c\"":"é"}"#).members().unwrap();
-        let members: Vec<(&str, &str)> = members.iter().map(|(key, value)| (&**key, &**value)).collect();
-        assert_eq!(members, [("a", "1.0"), ("b", r#"{"x":[1,{"y":"}"}]}"#), (r#"c\""#, "\"é\"")]);
+        let json = text(r#"{"a": 1.0 ,"b":{"x":[1,{"y":"}"}]},"c\"":"é"}"#);
+        let walk = |until: usize| {
+            let mut members = Vec::new();
+            json.members(&mut |key, value| {
+                members.push((key.to_owned(), value.to_string()));
+                if members.len() == until { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            })
+            .unwrap();
+            members
+        };
+        let all = [("a", "1.0"), ("b", r#"{"x":[1,{"y":"}"}]}"#), (r#"c\""#, "\"é\"")];
+        let all = all.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        assert_eq!(walk(9), all);
+        assert_eq!(walk(2), all[..2]);
     }
 
     #[test]
@@ -90,7 +114,8 @@ mod tests {
             assert!(text(wrong).elements().is_err(), "{wrong}");
         }
         for wrong in ["", "[]", "{\"a\"}", "{\"a\":1", "{\"a\":1}}", "{a:1}"] {
-            assert!(text(wrong).members().is_err(), "{wrong}");
+            let walked = text(wrong).members(&mut |_, _| ControlFlow::Continue(()));
+            assert!(walked.is_err(), "{wrong}");
         }
     }
 }

@@ -15,11 +15,11 @@ use bytestring::ByteString;
 
 use crate::stream::EventHash;
 
+pub(crate) use json::{NotJson, Visit};
 pub(crate) use position::last_event;
 pub use position::{Kind, ParsePositionError, Position};
 pub use scan::EnvelopeError;
 pub(crate) use scan::{Envelope, scan};
-pub(crate) use json::NotJson;
 pub use text::Text;
 pub use time::Time;
 

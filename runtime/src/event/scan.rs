@@ -5,7 +5,7 @@
 //! Every torn or glued line fails it nevertheless: cutting an object short leaves a string or a bracket open, and gluing another object
 //! behind the cut never closes it.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
 use super::structure::{BLOCK, Quotes, Structure, block_at, inside};
 use super::time::Time;
@@ -96,12 +96,6 @@ impl<'a> Cursor<'a> {
         Self { bytes, at: 0, quotes: Quotes::from(bytes, 0), escapes: memchr::memchr(b'\\', bytes).is_some() }
     }
 
-    /// Where the next token begins.
-    pub(super) fn at(&mut self) -> usize {
-        self.peek();
-        self.at
-    }
-
     /// Steps over any value and tells where it stands.
     pub(super) fn value_at(&mut self) -> Result<Range<usize>, EnvelopeError> {
         self.peek();
@@ -166,28 +160,34 @@ impl<'a> Cursor<'a> {
         mut member: impl FnMut(&mut Self, &[u8]) -> Result<(), EnvelopeError>,
     ) -> Result<(), EnvelopeError> {
         let bytes = self.bytes;
-        self.members_at(|cursor, key| member(cursor, bytes.get(key).unwrap_or_default()))
+        let walked = self.members_at(|cursor, key| {
+            member(cursor, bytes.get(key).unwrap_or_default())?;
+            Ok(ControlFlow::Continue(()))
+        });
+        walked.map(drop)
     }
 
-    /// As `members`, with the place of each key.
+    /// As `members`, with the place of each key; ends early where the walker says so, somewhere in the object.
     pub(super) fn members_at(
         &mut self,
-        mut member: impl FnMut(&mut Self, Range<usize>) -> Result<(), EnvelopeError>,
-    ) -> Result<(), EnvelopeError> {
+        mut member: impl FnMut(&mut Self, Range<usize>) -> Result<ControlFlow<()>, EnvelopeError>,
+    ) -> Result<ControlFlow<()>, EnvelopeError> {
         self.expect(b'{')?;
         if self.peek() == Some(b'}') {
             self.at += 1;
-            return Ok(());
+            return Ok(ControlFlow::Continue(()));
         }
         loop {
             let key = self.string()?;
             self.expect(b':')?;
-            member(self, key)?;
+            if member(self, key)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
             match self.peek() {
                 Some(b',') => self.at += 1,
                 Some(b'}') => {
                     self.at += 1;
-                    return Ok(());
+                    return Ok(ControlFlow::Continue(()));
                 }
                 _ => return Err(self.fault()),
             }

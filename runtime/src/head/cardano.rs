@@ -22,12 +22,15 @@ type Cbor<T> = Result<T, minicbor::decode::Error>;
 pub(super) fn spends_and_makes(tx: &CardanoTx) -> Result<(Vec<String>, Map<Json<TxOut>>), LedgerError> {
     let id = tx.tx_id.get().map(|id| id.as_key().to_owned());
     let unreadable = || LedgerError::Cbor(id.clone().unwrap_or_else(|| "without an id".to_owned()));
-    let bytes = tx.cbor_hex.get().and_then(|hex| hex::decode(hex.digits()).ok()).ok_or_else(unreadable)?;
+    let hex = tx.cbor_hex.get().ok_or_else(unreadable)?.get()?;
+    let bytes = hex::decode(hex.digits()).map_err(|_| unreadable())?;
     let body = Body::read(&bytes).map_err(|_| unreadable())?;
     let id = id.unwrap_or_else(|| hex::encode(Blake2b::<U32>::digest(body.bytes)));
-    let made = body.outputs.into_iter().enumerate().map(|(index, json)| {
-        (format!("{id}#{index}"), Json::from(Text::from(ByteString::from(json))))
-    });
+    let made = body
+        .outputs
+        .into_iter()
+        .enumerate()
+        .map(|(index, json)| (format!("{id}#{index}"), Json::from(Text::from(ByteString::from(json)))));
     Ok((body.inputs, made.collect()))
 }
 
@@ -46,8 +49,8 @@ impl<'a> Body<'a> {
         let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
         members(&mut cbor, |cbor| {
             match cbor.u64()? {
-                0 => elements(cbor, |cbor| Ok(inputs.push(input(cbor)?)))?,
-                1 => elements(cbor, |cbor| Ok(outputs.push(output(cbor)?)))?,
+                0 => elements(cbor, |cbor| input(cbor).map(|input| inputs.push(input)))?,
+                1 => elements(cbor, |cbor| output(cbor).map(|output| outputs.push(output)))?,
                 _ => cbor.skip()?,
             }
             Ok(())

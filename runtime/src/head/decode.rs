@@ -34,6 +34,6 @@ pub fn check(event: &StateEvent) -> Result<(), Undecodable> {
     }
     let mut out = JsonWriter::through_types();
     change.write(&mut out)?;
-    let (text, _) = event.state_changed().map_err(TypeError::not_json(event.text()))?;
+    let text = event.state_changed_text().map_err(TypeError::not_json(event.text()))?;
     if is_same(&text, &Text::from(ByteString::from(out.finish())))? { Ok(()) } else { Err(Undecodable::Different) }
 }

@@ -1,6 +1,7 @@
 //! Numbers, strings, lists and maps of hydra-node's JSON.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use super::typed::{Json, JsonWriter, TypeError, Typed};
 use crate::event::{Text, Time};
@@ -147,9 +148,8 @@ impl Hex {
 impl<T: Typed> Typed for Vec<T> {
     fn read(text: &Text) -> Result<Self, TypeError> {
         let elements = text.elements().map_err(TypeError::not_json(text))?;
-        let read = |(index, element): (usize, &Text)| {
-            T::read(element).map_err(|error| error.within(&format!("[{index}]")))
-        };
+        let read =
+            |(index, element): (usize, &Text)| T::read(element).map_err(|error| error.within(&format!("[{index}]")));
         elements.iter().enumerate().map(read).collect()
     }
 
@@ -169,11 +169,19 @@ pub type Map<T> = BTreeMap<String, T>;
 
 impl<T: Typed> Typed for Map<T> {
     fn read(text: &Text) -> Result<Self, TypeError> {
-        let members = text.members().map_err(TypeError::not_json(text))?;
-        let read = |(key, value): &(Text, Text)| {
-            Ok((key.to_string(), T::read(value).map_err(|error| error.within(key))?))
-        };
-        members.iter().map(read).collect()
+        let (mut map, mut outcome) = (Self::new(), Ok(()));
+        let walked = text.members(&mut |key, value| match T::read(&value) {
+            Ok(value) => {
+                map.insert(key.to_owned(), value);
+                ControlFlow::Continue(())
+            }
+            Err(error) => {
+                outcome = Err(error.within(key));
+                ControlFlow::Break(())
+            }
+        });
+        walked.map_err(TypeError::not_json(text))?;
+        outcome.map(|()| map)
     }
 
     fn write(&self, out: &mut JsonWriter) -> Result<(), TypeError> {

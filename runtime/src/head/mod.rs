@@ -13,8 +13,8 @@ mod types;
 
 pub use decode::{Undecodable, check};
 pub use fold::{FoldError, FoldFault, HeadFold};
-pub use ledger::LedgerError;
 pub use leaf::{Bool, Hex, Integer, Map, Number, Raw, Str, TxId, UtcTime};
+pub use ledger::LedgerError;
 pub use state::{ChainPointTime, HeadState, NodeMembers, NodeState};
 pub use state_changed::*;
 pub use typed::{Field, Json, JsonWriter, Others, TypeError, Typed};

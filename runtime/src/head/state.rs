@@ -1,7 +1,7 @@
 //! The state that events fold to, in hydra-node's JSON.
 
 use super::leaf::{Integer, Map, Number, Raw, Str, UtcTime};
-use super::typed::{Field, Json, JsonWriter, Record, TypeError, Typed, record, tag_of};
+use super::typed::{Field, Json, JsonWriter, TypeError, Typed, first_of, record, tag_of};
 use super::types::{ChainState, Closed, Idle, Initial, Open};
 use crate::event::Text;
 
@@ -78,12 +78,9 @@ impl HeadState {
 
 impl Typed for HeadState {
     fn read(text: &Text) -> Result<Self, TypeError> {
-        let members = text.members().map_err(TypeError::not_json(text))?;
-        let contents = members.iter().find(|(key, _)| &**key == "contents").map(|(_, value)| value);
-        let (Some(tag), Some(contents)) = (tag_of(&members), contents) else {
-            return Err(TypeError::new("a HeadState with tag and contents", text));
-        };
-        let state = match &*tag {
+        let contents = first_of(text, &["contents"])?;
+        let contents = &contents.ok_or_else(|| TypeError::new("a HeadState with tag and contents", text))?;
+        let state = match &*tag_of(text)? {
             "Idle" => Typed::read(contents).map(|idle| Self::Idle(Box::new(idle))),
             "Initial" => Typed::read(contents).map(|initial| Self::Initial(Box::new(initial))),
             "Open" => Typed::read(contents).map(|open| Self::Open(Box::new(open))),
@@ -161,9 +158,8 @@ impl NodeState {
 
 impl Typed for NodeState {
     fn read(text: &Text) -> Result<Self, TypeError> {
-        let members = text.members().map_err(TypeError::not_json(text))?;
-        if members.iter().any(|(key, _)| &**key == "headState") {
-            return NodeMembers::from_members(members).map(|node| Self::Node(Box::new(node)));
+        if first_of(text, &["headState"])?.is_some() {
+            return NodeMembers::read(text).map(|node| Self::Node(Box::new(node)));
         }
         HeadState::read(text).map(Self::Head)
     }

@@ -1,5 +1,7 @@
 //! hydra-node's StateChanged: every constructor that a released version has written, each with the members of all versions.
 
+use std::ops::ControlFlow;
+
 use super::leaf::{Hex, Integer, Number, Raw, Str, TxId, UtcTime};
 use super::typed::{Json, TypeError, record, tagged};
 use super::types::{
@@ -233,7 +235,17 @@ impl StateChanged {
     ///
     /// [`TypeError`].
     pub fn of(event: &StateEvent) -> Result<Self, TypeError> {
-        let (text, members) = event.state_changed().map_err(TypeError::not_json(event.text()))?;
-        Self::of_members(event.tag(), &text, members)
+        Self::with_wanted(event, &[])
+    }
+
+    /// As [`of`](Self::of), where only some of the members matter: what stands behind them is not looked at.
+    pub(super) fn with_wanted(event: &StateEvent, wanted: &[&str]) -> Result<Self, TypeError> {
+        let text = event.text();
+        Self::of_tag(event.tag(), text, wanted, |visit| {
+            event.state_changed(&mut |key, value| match key {
+                "tag" => ControlFlow::Continue(()),
+                _ => visit(key, value),
+            })
+        })
     }
 }

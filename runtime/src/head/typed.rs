@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::ops::ControlFlow;
 
-use crate::event::{NotJson, Text};
+use crate::event::{NotJson, Text, Visit};
 
 /// Why a JSON value is not of the type that hydra-node writes there.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -116,6 +117,11 @@ impl<T> Json<T> {
     /// The text as it stands in the log.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// The first member with one of these names, without a look at what follows it.
+    pub(super) fn first_of(&self, names: &[&str]) -> Result<Option<Text>, TypeError> {
+        first_of(&self.text, names)
     }
 
     /// The same text, taken for another type.
@@ -261,20 +267,19 @@ macro_rules! record {
         }
 
         impl $crate::head::typed::Record for $name {
-            fn from_members(
-                members: Vec<($crate::event::Text, $crate::event::Text)>,
-            ) -> Result<Self, $crate::head::typed::TypeError> {
-                let mut record = Self::default();
-                for (key, value) in members {
-                    match &*key {
-                        $($key => {
-                            let read = $crate::head::typed::Field::read(&value);
-                            record.$field = read.map_err(|error| error.within($key))?;
-                        })*
-                        _ => record.other.push((key.to_string(), value.into())),
-                    }
+            fn set(
+                &mut self,
+                key: &str,
+                value: $crate::event::Text,
+            ) -> Result<(), $crate::head::typed::TypeError> {
+                match key {
+                    $($key => {
+                        let read = $crate::head::typed::Field::read(&value);
+                        self.$field = read.map_err(|error| error.within($key))?;
+                    })*
+                    _ => self.other.push((key.to_owned(), value.into())),
                 }
-                Ok(record)
+                Ok(())
             }
 
             fn write_members(
@@ -288,8 +293,7 @@ macro_rules! record {
 
         impl $crate::head::typed::Typed for $name {
             fn read(text: &$crate::event::Text) -> Result<Self, $crate::head::typed::TypeError> {
-                let members = text.members().map_err($crate::head::typed::TypeError::not_json(text))?;
-                $crate::head::typed::Record::from_members(members)
+                $crate::head::typed::read_record(text, &[], |visit| text.members(visit))
             }
 
             fn write(
@@ -317,16 +321,17 @@ macro_rules! tagged {
         }
 
         impl $name {
-            /// Reads the members of the object with this tag.
-            pub(super) fn of_members(
+            /// Reads the object with this tag; `walk` walks its members, of which no more than the `wanted` ones are read, if any are named.
+            pub(super) fn of_tag(
                 tag: &str,
                 text: &$crate::event::Text,
-                members: Vec<($crate::event::Text, $crate::event::Text)>,
+                wanted: &[&str],
+                walk: impl FnOnce($crate::event::Visit<'_>) -> Result<(), $crate::event::NotJson>,
             ) -> Result<Self, $crate::head::typed::TypeError> {
                 match tag {
                     $(stringify!($variant) => {
-                        let members = members.into_iter().filter(|(key, _)| &**key != "tag").collect();
-                        $crate::head::typed::Record::from_members(members).map(|record| Self::$variant(Box::new(record)))
+                        let record = $crate::head::typed::read_record(text, wanted, walk)?;
+                        Ok(Self::$variant(Box::new(record)))
                     })*
                     _ => Ok(Self::Unknown(text.clone().into())),
                 }
@@ -335,10 +340,13 @@ macro_rules! tagged {
 
         impl $crate::head::typed::Typed for $name {
             fn read(text: &$crate::event::Text) -> Result<Self, $crate::head::typed::TypeError> {
-                let members = text.members().map_err($crate::head::typed::TypeError::not_json(text))?;
-                let tag = $crate::head::typed::tag_of(&members);
-                let tag = tag.ok_or_else(|| $crate::head::typed::TypeError::new("an object with a tag", text))?;
-                Self::of_members(&tag, text, members)
+                let tag = $crate::head::typed::tag_of(text)?;
+                Self::of_tag(&tag, text, &[], |visit| {
+                    text.members(&mut |key, value| match key {
+                        "tag" => std::ops::ControlFlow::Continue(()),
+                        _ => visit(key, value),
+                    })
+                })
             }
 
             fn write(
@@ -363,14 +371,48 @@ macro_rules! tagged {
 
 pub(super) use {record, tagged};
 
-/// What `record!` makes: an object read from its members.
-pub(super) trait Record: Sized {
-    fn from_members(members: Vec<(Text, Text)>) -> Result<Self, TypeError>;
+/// What `record!` makes: an object that is read member by member.
+pub(super) trait Record: Default {
+    fn set(&mut self, key: &str, value: Text) -> Result<(), TypeError>;
     fn write_members(&self, out: &mut JsonWriter) -> Result<(), TypeError>;
 }
 
-/// The tag among the members of an object.
-pub(super) fn tag_of(members: &[(Text, Text)]) -> Option<String> {
-    let tag = members.iter().find(|(key, _)| &**key == "tag").map(|(_, value)| value)?;
-    tag.strip_prefix('"')?.strip_suffix('"').map(str::to_owned)
+/// Reads a record from its members: all of them, or no more than it takes to have the `wanted` ones.
+pub(super) fn read_record<R: Record>(
+    text: &Text,
+    wanted: &[&str],
+    walk: impl FnOnce(Visit<'_>) -> Result<(), NotJson>,
+) -> Result<R, TypeError> {
+    let (mut record, mut missing, mut outcome) = (R::default(), wanted.len(), Ok(()));
+    let walked = walk(&mut |key, value| {
+        outcome = record.set(key, value);
+        missing -= usize::from(missing > 0 && wanted.contains(&key));
+        if outcome.is_err() || (missing == 0 && !wanted.is_empty()) {
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    });
+    walked.map_err(TypeError::not_json(text))?;
+    outcome.map(|()| record)
+}
+
+/// The first member of an object that has one of these names.
+pub(super) fn first_of(text: &Text, names: &[&str]) -> Result<Option<Text>, TypeError> {
+    let mut found = None;
+    let walked = text.members(&mut |key, value| {
+        if !names.contains(&key) {
+            return ControlFlow::Continue(());
+        }
+        found = Some(value);
+        ControlFlow::Break(())
+    });
+    walked.map_err(TypeError::not_json(text))?;
+    Ok(found)
+}
+
+/// The tag of an object.
+pub(super) fn tag_of(text: &Text) -> Result<String, TypeError> {
+    let tag = first_of(text, &["tag"])?;
+    let tag = tag.as_deref().and_then(|tag| tag.strip_prefix('"')?.strip_suffix('"'));
+    tag.map(str::to_owned).ok_or_else(|| TypeError::new("an object with a tag", text))
 }

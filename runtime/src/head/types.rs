@@ -3,7 +3,7 @@
 //! Sources: the versions' golden files and changelogs; which member belongs to which version is said where a fold depends on it.
 
 use super::leaf::{Bool, Hex, Integer, Map, Number, Raw, Str, TxId, UtcTime};
-use super::typed::{Json, JsonWriter, TypeError, Typed, record, tagged};
+use super::typed::{Json, JsonWriter, TypeError, Typed, first_of, record, tagged};
 use crate::event::Text;
 
 record! {
@@ -70,7 +70,7 @@ record! {
 record! {
     /// A Cardano transaction, since 0.16 as CBOR in a text envelope; before that a JSON body, whose members are kept as they stand.
     CardanoTx {
-        cbor_hex = "cborHex": Hex,
+        cbor_hex = "cborHex": Json<Hex>,
         description = "description": Str,
         tx_id = "txId": TxId,
         kind = "type": Str,
@@ -236,14 +236,10 @@ impl Tx {
 
 impl Typed for Tx {
     fn read(text: &Text) -> Result<Self, TypeError> {
-        let members = text.members().map_err(TypeError::not_json(text))?;
-        let has = |name: &str| members.iter().any(|(key, _)| &**key == name);
-        use super::typed::Record;
-        if has("inputs") && has("outputs") {
-            Record::from_members(members).map(|tx| Self::Simple(Box::new(tx)))
-        } else {
-            Record::from_members(members).map(|tx| Self::Cardano(Box::new(tx)))
+        if first_of(text, &["cborHex", "inputs"])?.is_some_and(|member| member.starts_with('[')) {
+            return SimpleTx::read(text).map(|tx| Self::Simple(Box::new(tx)));
         }
+        CardanoTx::read(text).map(|tx| Self::Cardano(Box::new(tx)))
     }
 
     fn write(&self, out: &mut JsonWriter) -> Result<(), TypeError> {

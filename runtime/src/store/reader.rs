@@ -9,7 +9,7 @@ use super::decode::{Decoded, Decoder};
 use super::files::{LogFiles, id_at};
 use super::glued::is_whole_event;
 use super::line_reader::{DEFAULT_MAX_LINE, LineReader, RawLine};
-use super::report::{BadLine, Finding, TailKind};
+use super::report::{BadLine, Finding, Place, TailKind};
 use crate::event::{Position, StateEvent};
 use crate::stream::EventHash;
 
@@ -92,6 +92,8 @@ pub enum ReadError {
 pub struct ReadPage {
     /// The events.
     pub events: Vec<StateEvent>,
+    /// Where each event stands, if [`check_grammar`](ReadOptions::check_grammar) is set; else nothing.
+    pub places: Vec<Place>,
     /// What else there is to say about the lines read.
     pub findings: Vec<Finding>,
     /// Whether all of this was there when the log was opened. Once false it stays so.
@@ -271,7 +273,12 @@ impl LogReader {
                 more = false;
                 break;
             };
-            if let Err(bad) = self.decoder.line(line, self.options.max_line, &mut decoded) {
+            let place = self.options.check_grammar.then(|| line.place.clone());
+            let outcome = self.decoder.line(line, self.options.max_line, &mut decoded);
+            if let Some(place) = place {
+                page.places.resize(page.events.len() + decoded.events.len(), place);
+            }
+            if let Err(bad) = outcome {
                 match self.options.on_bad_line {
                     OnBadLine::Skip => decoded.findings.push(Finding::Skipped(bad)),
                     OnBadLine::Stop => {

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::reader::{LogReader, ReadError};
-use super::report::Finding;
+use super::reader::{LogReader, ReadError, ReadPage};
 use crate::event::{Kind, Position, StateEvent};
 
 /// What a log holds.
@@ -56,20 +55,17 @@ impl Survey {
     }
 }
 
-/// Reads what a log holds at this moment; calls `observe` with the reader and what it found after each page.
+/// Reads what a log holds at this moment; calls `observe` with the reader and each page.
 ///
 /// # Errors
 ///
 /// As [`LogReader::read_page`].
-pub fn survey(
-    reader: &mut LogReader,
-    mut observe: impl FnMut(&LogReader, &[StateEvent], &[Finding]),
-) -> Result<Survey, ReadError> {
+pub fn survey(reader: &mut LogReader, mut observe: impl FnMut(&LogReader, &ReadPage)) -> Result<Survey, ReadError> {
     let mut survey = Survey::default();
     while let Some(page) = reader.read_history()? {
         page.events.iter().for_each(|event| survey.count(event));
         survey.findings += page.findings.iter().filter(|finding| finding.is_fault()).count() as u64;
-        observe(reader, &page.events, &page.findings);
+        observe(reader, &page);
     }
     (survey.duplicates, survey.legacy) = (reader.duplicates(), reader.legacy());
     Ok(survey)

@@ -6,10 +6,10 @@ use crate::head::ledger::{apply, union, without_outputs};
 use crate::head::state_changed::{
     CommitFinalized, DecommitRecorded, SnapshotConfirmed, SnapshotRequested, StateChanged,
 };
-use crate::head::typed::{Field, Json, TypeError};
+use crate::head::typed::{Field, Json, TypeError, Typed};
 use crate::head::types::{
-    ConfirmedSnapshot, CoordinatedHeadState, Deposit, LastSeen, Requested, SeenSnapshot, SignedSnapshot, Signing, Snapshot,
-    Tx, Utxo,
+    ConfirmedSnapshot, CoordinatedHeadState, Deposit, LastSeen, Requested, SeenSnapshot, SignedSnapshot, Signing,
+    Snapshot, Tx, Utxo,
 };
 
 impl CoordinatedHeadState {
@@ -94,7 +94,9 @@ impl CoordinatedHeadState {
         let set = required(&snapshot.utxo, "utxo")?.get()?;
         let version = |field: &Field<Integer>| field.get().and_then(Integer::get).unwrap_or_default();
         match &snapshot.utxo_to_commit {
-            Field::Is(deposit) if version(&self.version) > version(&snapshot.version) => Ok(union(set, deposit.get()?)?),
+            Field::Is(deposit) if version(&self.version) > version(&snapshot.version) => {
+                Ok(union(set, deposit.get()?)?)
+            }
             _ => Ok(set),
         }
     }
@@ -106,7 +108,8 @@ impl CoordinatedHeadState {
             _ => return Err(FoldFault::NoSnapshot),
         };
         let number = number_of(&snapshot)?;
-        let signed = SignedSnapshot { signatures: confirmed.signatures, snapshot: Field::Is(snapshot), other: Vec::new() };
+        let signed =
+            SignedSnapshot { signatures: confirmed.signatures, snapshot: Field::Is(snapshot), other: Vec::new() };
         self.confirmed_snapshot = Field::Is(ConfirmedSnapshot::ConfirmedSnapshot(Box::new(signed)));
         self.saw(number);
         Ok(())
@@ -191,10 +194,10 @@ fn deposited(deposit: &Json<Raw>) -> Result<Utxo, FoldFault> {
     Ok(deposit.cast::<Utxo>().get()?)
 }
 
+/// Only as much of the snapshot is read as it takes.
 fn number_of(snapshot: &Json<Snapshot>) -> Result<Integer, TypeError> {
-    let snapshot = snapshot.get()?;
-    let number = snapshot.number.get().or(snapshot.snapshot_number.get()).cloned();
-    number.ok_or_else(|| TypeError::new("a snapshot with a number", "one without"))
+    let number = snapshot.first_of(&["number", "snapshotNumber"])?;
+    Integer::read(&number.ok_or_else(|| TypeError::new("a snapshot with a number", "one without"))?)
 }
 
 /// The ids of the transactions that a snapshot takes in.
@@ -207,6 +210,8 @@ fn confirmed_ids(snapshot: &Json<Snapshot>) -> Result<Vec<String>, FoldFault> {
     Ok(txs.iter().filter_map(|tx| tx.id().map(str::to_owned)).collect())
 }
 
+/// Only as much of the transaction is read as it takes.
 fn tx_id(tx: &Json<Tx>) -> Result<String, FoldFault> {
-    tx.get()?.id().map(str::to_owned).ok_or(FoldFault::Missing("txId"))
+    let id = tx.first_of(&["txId", "id"])?.ok_or(FoldFault::Missing("txId"))?;
+    Ok(TxId::read(&id)?.as_key().to_owned())
 }
