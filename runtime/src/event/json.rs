@@ -16,17 +16,37 @@ impl Text {
     /// Walks the members of an object in their order.
     pub(crate) fn members(&self, visit: Visit<'_>) -> Result<(), NotJson> {
         let mut cursor = Cursor::new(self.as_bytes());
-        if self.walk(&mut cursor, visit)?.is_continue() {
+        if self.walk(&mut cursor, visit, &|_| false)?.is_continue() && !self.is_open() {
             cursor.end()?;
         }
         Ok(())
     }
 
-    fn walk(&self, cursor: &mut Cursor<'_>, visit: Visit<'_>) -> Result<ControlFlow<()>, NotJson> {
+    /// Walks members up to the one that is `last`, whose value is given out open: nobody has looked for its end.
+    fn walk(
+        &self,
+        cursor: &mut Cursor<'_>,
+        visit: Visit<'_>,
+        last: &dyn Fn(&str) -> bool,
+    ) -> Result<ControlFlow<()>, NotJson> {
         cursor.members_at(|cursor, key| {
+            let key = self.get(key).unwrap_or_default();
+            if last(key) {
+                let _ = visit(key, self.open_at(cursor.at()));
+                return Ok(ControlFlow::Break(()));
+            }
             let value = cursor.value_at()?;
-            Ok(visit(self.get(key).unwrap_or_default(), self.sub(value)))
+            Ok(visit(key, self.sub(value)))
         })
+    }
+
+    /// The value alone, of a text that may be open.
+    pub(crate) fn closed(&self) -> Result<Text, NotJson> {
+        if !self.is_open() {
+            return Ok(self.clone());
+        }
+        let value = Cursor::new(self.as_bytes()).value_at()?;
+        Ok(self.sub(value))
     }
 
     /// The elements of an array in their order.
@@ -44,13 +64,13 @@ impl Text {
 }
 
 impl StateEvent {
-    /// Walks the members of the StateChanged, in one pass over the event.
-    pub(crate) fn state_changed(&self, visit: Visit<'_>) -> Result<(), NotJson> {
+    /// Walks the members of the StateChanged, in one pass over the event, up to the one that is `last`.
+    pub(crate) fn state_changed(&self, visit: Visit<'_>, last: &dyn Fn(&str) -> bool) -> Result<(), NotJson> {
         let text = self.text();
         let mut cursor = Cursor::new(text.as_bytes());
         let walked = cursor.members_at(|cursor, key| {
             if text.part(key) == b"stateChanged" {
-                let _ = text.walk(cursor, visit)?;
+                let _ = text.walk(cursor, visit, last)?;
                 return Ok(ControlFlow::Break(()));
             }
             cursor.value_at()?;
@@ -117,5 +137,34 @@ mod tests {
             let walked = text(wrong).members(&mut |_, _| ControlFlow::Continue(()));
             assert!(walked.is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_walk_ends_at_the_last_member_wanted_and_leaves_its_end_for_later() {
+        let line = r#"{"eventId":1,"stateChanged":{"a":1,"b":[2,"]"],"c":3,"tag":"X"},"time":"2025-01-01T00:00:00Z"}"#;
+        let event = StateEvent::parse(line).unwrap();
+        let mut members = Vec::new();
+        let mut visit = |key: &str, value: Text| {
+            members.push((key.to_owned(), value));
+            ControlFlow::Continue(())
+        };
+        event.state_changed(&mut visit, &|key| key == "b").unwrap();
+        let [(a, one), (b, list)] = members.as_slice() else { panic!("{members:?}") };
+        assert_eq!((&**a, &**one, one.is_open()), ("a", "1", false));
+        assert_eq!((&**b, list.is_open(), &*list.closed().unwrap()), ("b", true, r#"[2,"]"]"#));
+        assert_eq!(&*event.state_changed_text().unwrap(), r#"{"a":1,"b":[2,"]"],"c":3,"tag":"X"}"#);
+    }
+
+    #[test]
+    fn an_open_text_is_read_as_far_as_it_is_meant() {
+        let open = text(r#"x{"a":1,"b":2},"c":3}"#).open_at(1);
+        let mut keys = Vec::new();
+        open.members(&mut |key, _| {
+            keys.push(key.to_owned());
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+        assert_eq!(keys, ["a", "b"]);
+        assert_eq!(&*open.closed().unwrap(), r#"{"a":1,"b":2}"#);
     }
 }

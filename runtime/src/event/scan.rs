@@ -96,6 +96,12 @@ impl<'a> Cursor<'a> {
         Self { bytes, at: 0, quotes: Quotes::from(bytes, 0), escapes: memchr::memchr(b'\\', bytes).is_some() }
     }
 
+    /// Where the next token begins.
+    pub(super) fn at(&mut self) -> usize {
+        self.peek();
+        self.at
+    }
+
     /// Steps over any value and tells where it stands.
     pub(super) fn value_at(&mut self) -> Result<Range<usize>, EnvelopeError> {
         self.peek();

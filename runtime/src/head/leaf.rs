@@ -21,9 +21,10 @@ impl Typed for Raw {
     }
 }
 
-/// A leaf: a text that fulfils a condition, kept as it stands.
+/// A leaf, kept as it stands. Reading looks at no more than the kind of value; the rest of the condition is checked when values are written
+/// through their types.
 macro_rules! leaf {
-    ($(#[$doc:meta])* $name:ident: $expected:literal, $check:expr) => {
+    ($(#[$doc:meta])* $name:ident: $expected:literal, $begins:expr, $check:expr) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub struct $name(String);
@@ -37,11 +38,15 @@ macro_rules! leaf {
 
         impl Typed for $name {
             fn read(text: &Text) -> Result<Self, TypeError> {
-                let check: fn(&str) -> bool = $check;
-                if check(text) { Ok(Self(text.to_string())) } else { Err(TypeError::new($expected, text)) }
+                let begins: fn(&str) -> bool = $begins;
+                if begins(text) { Ok(Self(text.to_string())) } else { Err(TypeError::new($expected, text)) }
             }
 
             fn write(&self, out: &mut JsonWriter) -> Result<(), TypeError> {
+                let check: fn(&str) -> bool = $check;
+                if out.is_through_types() && !check(&self.0) {
+                    return Err(TypeError::new($expected, &self.0));
+                }
                 out.raw(&self.0);
                 Ok(())
             }
@@ -51,32 +56,44 @@ macro_rules! leaf {
 
 leaf!(
     /// A whole number of any size: amounts of tokens come close to 2^63, lovelace goes beyond 2^53.
-    Integer: "a whole number", is_integer
+    Integer: "a whole number", is_integer, is_integer
 );
 leaf!(
     /// A number; durations may have a fraction and be negative.
-    Number: "a number", |text| serde_json::from_str::<serde_json::Number>(text).is_ok()
+    Number: "a number", is_number, |text| serde_json::from_str::<serde_json::Number>(text).is_ok()
 );
 leaf!(
     /// `true` or `false`.
-    Bool: "true or false", |text| matches!(text, "true" | "false")
+    Bool: "true or false", is_bool, is_bool
 );
 leaf!(
     /// A string.
-    Str: "a string", |text| serde_json::from_str::<String>(text).is_ok()
+    Str: "a string", is_string, |text| serde_json::from_str::<String>(text).is_ok()
 );
 leaf!(
     /// Bytes in hexadecimal digits.
-    Hex: "a string of hexadecimal digits", |text| inner(text).is_some_and(is_hex)
+    Hex: "a string of hexadecimal digits", is_string, |text| inner(text).is_some_and(is_hex)
 );
 leaf!(
     /// A time in ISO 8601 and UTC, with up to twelve digits of a second's fraction.
-    UtcTime: "a time in UTC", |text| inner(text).is_some_and(|time| Time::parse(time).is_some())
+    UtcTime: "a time in UTC", is_string, |text| inner(text).is_some_and(|time| Time::parse(time).is_some())
 );
 leaf!(
     /// A transaction's id: hexadecimal digits, or a whole number in the ledger SimpleTx.
-    TxId: "a transaction id", |text| is_integer(text) || inner(text).is_some_and(is_hex)
+    TxId: "a transaction id", |text| is_string(text) || is_integer(text), |text| is_integer(text) || inner(text).is_some_and(is_hex)
 );
+
+fn is_string(text: &str) -> bool {
+    text.starts_with('"')
+}
+
+fn is_number(text: &str) -> bool {
+    text.starts_with(|first: char| first == '-' || first.is_ascii_digit())
+}
+
+fn is_bool(text: &str) -> bool {
+    matches!(text, "true" | "false")
+}
 
 fn inner(json: &str) -> Option<&str> {
     json.strip_prefix('"')?.strip_suffix('"')

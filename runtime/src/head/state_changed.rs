@@ -241,11 +241,12 @@ impl StateChanged {
     /// As [`of`](Self::of), where only some of the members matter: what stands behind them is not looked at.
     pub(super) fn with_wanted(event: &StateEvent, wanted: &[&str]) -> Result<Self, TypeError> {
         let text = event.text();
-        Self::of_tag(event.tag(), text, wanted, |visit| {
-            event.state_changed(&mut |key, value| match key {
+        Self::of_tag(event.tag(), text, wanted, |visit, last| {
+            let mut visit = |key: &str, value| match key {
                 "tag" => ControlFlow::Continue(()),
                 _ => visit(key, value),
-            })
+            };
+            event.state_changed(&mut visit, last)
         })
     }
 }

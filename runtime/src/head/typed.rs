@@ -1,5 +1,6 @@
 //! JSON values that keep their text until somebody needs what is in it.
 
+use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::ControlFlow;
@@ -48,6 +49,16 @@ pub trait Typed: Sized {
     /// [`TypeError`].
     fn read(text: &Text) -> Result<Self, TypeError>;
 
+    /// As [`read`](Self::read), of a text that may go on behind the value.
+    ///
+    /// # Errors
+    ///
+    /// [`TypeError`].
+    #[doc(hidden)]
+    fn read_open(text: &Text) -> Result<Self, TypeError> {
+        Self::read(&text.closed().map_err(TypeError::not_json(text))?)
+    }
+
     /// Writes the value.
     ///
     /// # Errors
@@ -68,6 +79,10 @@ impl JsonWriter {
     /// For writing every value from its type, down to the leaves.
     pub(super) fn through_types() -> Self {
         Self { text: String::new(), through_types: true }
+    }
+
+    pub(super) fn is_through_types(&self) -> bool {
+        self.through_types
     }
 
     pub(super) fn finish(self) -> String {
@@ -115,8 +130,12 @@ pub struct Json<T> {
 
 impl<T> Json<T> {
     /// The text as it stands in the log.
-    pub fn as_str(&self) -> &str {
-        &self.text
+    ///
+    /// # Errors
+    ///
+    /// [`TypeError`] if it is no JSON value.
+    pub fn text(&self) -> Result<Text, TypeError> {
+        self.text.closed().map_err(TypeError::not_json(&self.text))
     }
 
     /// The first member with one of these names, without a look at what follows it.
@@ -131,7 +150,7 @@ impl<T> Json<T> {
 
     /// For values that are kept longer than the page that they were read in.
     pub(super) fn apart(&self) -> Self {
-        Self::from(self.text.apart())
+        Self::from(self.text().unwrap_or_else(|_| self.text.clone()).apart())
     }
 }
 
@@ -142,7 +161,7 @@ impl<T: Typed> Json<T> {
     ///
     /// [`TypeError`].
     pub fn get(&self) -> Result<T, TypeError> {
-        T::read(&self.text)
+        T::read_open(&self.text)
     }
 
     /// The text of a value.
@@ -164,11 +183,15 @@ impl<T: Typed> Typed for Json<T> {
         Ok(Self::from(text.clone()))
     }
 
+    fn read_open(text: &Text) -> Result<Self, TypeError> {
+        Ok(Self::from(text.clone()))
+    }
+
     fn write(&self, out: &mut JsonWriter) -> Result<(), TypeError> {
         if out.through_types {
             return self.get()?.write(out);
         }
-        out.raw(&self.text);
+        out.raw(&self.text()?);
         Ok(())
     }
 }
@@ -181,7 +204,7 @@ impl<T> Clone for Json<T> {
 
 impl<T> PartialEq for Json<T> {
     fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
+        self.text().ok() == other.text().ok()
     }
 }
 
@@ -189,7 +212,7 @@ impl<T> Eq for Json<T> {}
 
 impl<T> fmt::Debug for Json<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(&self.text().unwrap_or_else(|_| self.text.clone()))
     }
 }
 
@@ -236,7 +259,8 @@ impl<T> From<Option<T>> for Field<T> {
 
 impl<T: Typed> Field<T> {
     pub(super) fn read(text: &Text) -> Result<Self, TypeError> {
-        if &**text == "null" { Ok(Self::Null) } else { T::read(text).map(Self::Is) }
+        // No other JSON value begins so.
+        if text.starts_with("null") { Ok(Self::Null) } else { T::read_open(text).map(Self::Is) }
     }
 
     pub(super) fn write(&self, key: &str, out: &mut JsonWriter) -> Result<(), TypeError> {
@@ -293,7 +317,7 @@ macro_rules! record {
 
         impl $crate::head::typed::Typed for $name {
             fn read(text: &$crate::event::Text) -> Result<Self, $crate::head::typed::TypeError> {
-                $crate::head::typed::read_record(text, &[], |visit| text.members(visit))
+                $crate::head::typed::read_record(text, &[], |visit, _| text.members(visit))
             }
 
             fn write(
@@ -326,7 +350,7 @@ macro_rules! tagged {
                 tag: &str,
                 text: &$crate::event::Text,
                 wanted: &[&str],
-                walk: impl FnOnce($crate::event::Visit<'_>) -> Result<(), $crate::event::NotJson>,
+                walk: impl FnOnce($crate::event::Visit<'_>, &dyn Fn(&str) -> bool) -> Result<(), $crate::event::NotJson>,
             ) -> Result<Self, $crate::head::typed::TypeError> {
                 match tag {
                     $(stringify!($variant) => {
@@ -341,7 +365,7 @@ macro_rules! tagged {
         impl $crate::head::typed::Typed for $name {
             fn read(text: &$crate::event::Text) -> Result<Self, $crate::head::typed::TypeError> {
                 let tag = $crate::head::typed::tag_of(text)?;
-                Self::of_tag(&tag, text, &[], |visit| {
+                Self::of_tag(&tag, text, &[], |visit, _| {
                     text.members(&mut |key, value| match key {
                         "tag" => std::ops::ControlFlow::Continue(()),
                         _ => visit(key, value),
@@ -381,17 +405,16 @@ pub(super) trait Record: Default {
 pub(super) fn read_record<R: Record>(
     text: &Text,
     wanted: &[&str],
-    walk: impl FnOnce(Visit<'_>) -> Result<(), NotJson>,
+    walk: impl FnOnce(Visit<'_>, &dyn Fn(&str) -> bool) -> Result<(), NotJson>,
 ) -> Result<R, TypeError> {
-    let (mut record, mut missing, mut outcome) = (R::default(), wanted.len(), Ok(()));
-    let walked = walk(&mut |key, value| {
+    let (mut record, missing, mut outcome) = (R::default(), Cell::new(wanted.len()), Ok(()));
+    let mut visit = |key: &str, value: Text| {
         outcome = record.set(key, value);
-        missing -= usize::from(missing > 0 && wanted.contains(&key));
-        if outcome.is_err() || (missing == 0 && !wanted.is_empty()) {
-            return ControlFlow::Break(());
-        }
-        ControlFlow::Continue(())
-    });
+        missing.set(missing.get() - usize::from(missing.get() > 0 && wanted.contains(&key)));
+        if outcome.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    // What follows the last of them does not matter, and neither does where that one ends.
+    let walked = walk(&mut visit, &|key| missing.get() == 1 && wanted.contains(&key));
     walked.map_err(TypeError::not_json(text))?;
     outcome.map(|()| record)
 }

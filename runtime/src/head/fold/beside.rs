@@ -1,6 +1,6 @@
 //! What lies beside the head: deposits that are not in it yet, and where the node is on the chain.
 
-use super::{FoldFault, HeadFold, Node, raw, required};
+use super::{FoldFault, HeadFold, Node, required};
 use crate::head::leaf::{Integer, Map, Raw, Str, TxId, UtcTime};
 use crate::head::state::{HeadState, NodeState};
 use crate::head::state_changed::{CommitRecorded, StateChanged};
@@ -120,7 +120,7 @@ impl HeadFold {
 
     pub(super) fn deposit(&mut self, id: &Field<TxId>, deposit: &Json<Deposit>) -> Result<(), FoldFault> {
         let id = required(id, "depositTxId")?.as_key().to_owned();
-        let deposit = raw(deposit.as_str());
+        let deposit = deposit.cast();
         self.deposits(|deposits| deposits.insert(id, deposit));
         Ok(())
     }

@@ -219,10 +219,12 @@ impl HeadFold {
     }
 }
 
-/// The members that matter of events that end in something large which does not; none: all.
+/// The members that matter of large events; none: all. An event that lacks one of them is read to its end.
 fn wanted(tag: &str) -> &'static [&'static str] {
     match tag {
         "PartySignedSnapshot" => &["party", "signature"],
+        "SnapshotConfirmed" => &["headId", "signatures", "snapshot"],
+        "SnapshotRequested" => &["newCurrentDepositTxId", "newLocalTxs", "newLocalUTxO", "requestedTxIds", "snapshot"],
         _ => &[],
     }
 }
