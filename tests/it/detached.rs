@@ -807,3 +807,15 @@ fn a_failing_store_delays_the_return_to_the_version_before_and_does_not_prevent_
     });
     assert_eq!(world.store.parked_count("s").unwrap(), 1);
 }
+
+#[test]
+fn a_sink_that_has_not_opened_yet_shows_its_version() {
+    run(async {
+        let world = World::new(&lines(0..1));
+        let versions = world.component("s", &[], &[("on", "open"), ("do", "retry")]);
+        let mut started = world.start(vec![component(versions, "scripted", DetachedPolicy::default()).await]).unwrap();
+        let status = &started.detached.statuses()[0];
+        assert!(status.digest.is_some() && status.description.starts_with("component sha256:"), "{status:?}");
+        started.node.close(CloseReason::Stop).await.unwrap();
+    });
+}

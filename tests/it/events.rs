@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use hydrant::event::{Kind, StateEvent};
 use hydrant::store::{LogReader, OnBadLine, ReadOptions};
@@ -77,14 +77,20 @@ pub(crate) fn say(text: &str) {
     writeln!(past_the_capture, "{text}").unwrap();
 }
 
+/// Where upstream's goldens are; if they are not at hand, says that all were skipped.
+pub(crate) fn golden_folder(what: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os("HYDRANT_GOLDEN_DIR").map(PathBuf::from);
+    if folder.is_none() {
+        say(&format!("{what}: 0 ran, all skipped: HYDRANT_GOLDEN_DIR is not set"));
+    }
+    folder
+}
+
 #[test]
 fn upstream_goldens_are_read() {
-    let Ok(folder) = std::env::var("HYDRANT_GOLDEN_DIR") else {
-        say("goldens: 0 ran, all skipped: HYDRANT_GOLDEN_DIR is not set");
-        return;
-    };
-    let samples = golden_lines(Path::new(&folder));
-    assert!(samples.len() > 30, "only {} samples in {folder}", samples.len());
+    let Some(folder) = golden_folder("goldens") else { return };
+    let samples = golden_lines(&folder);
+    assert!(samples.len() > 30, "only {} samples in {}", samples.len(), folder.display());
     for sample in &samples {
         let scratch = Folder::new();
         let options = ReadOptions { check_grammar: true, on_bad_line: OnBadLine::Stop, ..ReadOptions::default() };

@@ -1,13 +1,12 @@
 //! What events mean: types that give back what they read, and the commands that show it.
 
 use std::fs;
-use std::path::Path;
 
 use hydrant::event::StateEvent;
 use hydrant::head::{HeadFold, NodeState, StateChanged, Typed, Undecodable, Utxo, check};
 use serde_json::{Value, json};
 
-use crate::events::{golden_lines, say};
+use crate::events::{golden_folder, golden_lines, say};
 use crate::harness::{Folder, assert_exit, hydrant, stderr, stdout};
 
 fn event(change: &str) -> StateEvent {
@@ -16,11 +15,8 @@ fn event(change: &str) -> StateEvent {
 
 #[test]
 fn upstream_goldens_come_back_from_their_types() {
-    let Ok(folder) = std::env::var("HYDRANT_GOLDEN_DIR") else {
-        say("goldens through their types: 0 ran, all skipped: HYDRANT_GOLDEN_DIR is not set");
-        return;
-    };
-    let lines = golden_lines(Path::new(&folder));
+    let Some(folder) = golden_folder("goldens through their types") else { return };
+    let lines = golden_lines(&folder);
     for line in &lines {
         let event = StateEvent::parse(line.clone()).or_else(|_| StateEvent::wrap_legacy(0, line)).unwrap();
         check(&event).unwrap_or_else(|error| panic!("{}: {error}", event.tag()));
@@ -50,10 +46,8 @@ fn own_fixtures_of_every_constructor_come_back_from_their_types() {
 
 #[test]
 fn an_upstream_head_state_comes_back() {
-    let Ok(folder) = std::env::var("HYDRANT_GOLDEN_DIR") else {
-        return say("golden head states: 0 ran, all skipped: HYDRANT_GOLDEN_DIR is not set");
-    };
-    let text = fs::read_to_string(Path::new(&folder).join("HeadState/HeadState SimpleTx.json")).unwrap();
+    let Some(folder) = golden_folder("golden head states") else { return };
+    let text = fs::read_to_string(folder.join("HeadState/HeadState SimpleTx.json")).unwrap();
     let samples = serde_json::from_str::<Value>(&text).unwrap();
     for sample in samples["samples"].as_array().unwrap() {
         let mut fold = HeadFold::new();

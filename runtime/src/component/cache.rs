@@ -20,7 +20,7 @@ pub struct ComponentDigest(String);
 impl ComponentDigest {
     /// Digests a component.
     pub fn of(wasm: &[u8]) -> Self {
-        Self(Sha256::digest(wasm).iter().map(|byte| format!("{byte:02x}")).collect())
+        Self(hex::encode(Sha256::digest(wasm)))
     }
 }
 

@@ -84,6 +84,12 @@ impl From<ByteString> for Text {
     }
 }
 
+impl From<String> for Text {
+    fn from(page: String) -> Self {
+        Self::from(ByteString::from(page))
+    }
+}
+
 impl Deref for Text {
     type Target = str;
 

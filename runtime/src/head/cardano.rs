@@ -5,7 +5,6 @@
 use bech32::{Bech32, Hrp};
 use blake2::digest::consts::U32;
 use blake2::{Blake2b, Digest};
-use bytestring::ByteString;
 use minicbor::Decoder;
 use minicbor::data::{Tag, Type};
 
@@ -30,7 +29,7 @@ pub(super) fn spends_and_makes(tx: &CardanoTx) -> Result<(Vec<String>, Map<Json<
         .outputs
         .into_iter()
         .enumerate()
-        .map(|(index, json)| (format!("{id}#{index}"), Json::from(Text::from(ByteString::from(json)))));
+        .map(|(index, json)| (format!("{id}#{index}"), Json::from(Text::from(json))));
     Ok((body.inputs, made.collect()))
 }
 

@@ -1,7 +1,5 @@
 //! Whether an event fits the types: read down to its leaves, and written back.
 
-use bytestring::ByteString;
-
 use super::leaf::is_same;
 use super::state_changed::StateChanged;
 use super::typed::{JsonWriter, TypeError, Typed};
@@ -35,5 +33,5 @@ pub fn check(event: &StateEvent) -> Result<(), Undecodable> {
     let mut out = JsonWriter::through_types();
     change.write(&mut out)?;
     let text = event.state_changed_text().map_err(TypeError::not_json(event.text()))?;
-    if is_same(&text, &Text::from(ByteString::from(out.finish())))? { Ok(()) } else { Err(Undecodable::Different) }
+    if is_same(&text, &Text::from(out.finish()))? { Ok(()) } else { Err(Undecodable::Different) }
 }

@@ -171,12 +171,12 @@ impl<T: Typed> Typed for Vec<T> {
     }
 
     fn write(&self, out: &mut JsonWriter) -> Result<(), TypeError> {
-        out.open('[');
+        out.bracket('[');
         for (index, element) in self.iter().enumerate() {
             out.next();
             element.write(out).map_err(|error| error.within(&format!("[{index}]")))?;
         }
-        out.close(']');
+        out.bracket(']');
         Ok(())
     }
 }
@@ -202,9 +202,9 @@ impl<T: Typed> Typed for Map<T> {
     }
 
     fn write(&self, out: &mut JsonWriter) -> Result<(), TypeError> {
-        out.open('{');
+        out.bracket('{');
         self.iter().try_for_each(|(key, value)| out.member(key, value))?;
-        out.close('}');
+        out.bracket('}');
         Ok(())
     }
 }

@@ -92,11 +92,11 @@ impl Typed for HeadState {
     }
 
     fn write(&self, out: &mut JsonWriter) -> Result<(), TypeError> {
-        out.open('{');
+        out.bracket('{');
         out.key("contents");
         self.write_contents(out).map_err(|error| error.within("contents"))?;
         out.member("tag", &Str::from(self.tag()))?;
-        out.close('}');
+        out.bracket('}');
         Ok(())
     }
 }

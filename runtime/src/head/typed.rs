@@ -93,11 +93,7 @@ impl JsonWriter {
         self.text.push_str(json);
     }
 
-    pub(super) fn open(&mut self, bracket: char) {
-        self.text.push(bracket);
-    }
-
-    pub(super) fn close(&mut self, bracket: char) {
+    pub(super) fn bracket(&mut self, bracket: char) {
         self.text.push(bracket);
     }
 
@@ -168,7 +164,7 @@ impl<T: Typed> Json<T> {
     pub(super) fn of(value: &T) -> Result<Self, TypeError> {
         let mut out = JsonWriter::default();
         value.write(&mut out)?;
-        Ok(Self::from(Text::from(bytestring::ByteString::from(out.finish()))))
+        Ok(Self::from(Text::from(out.finish())))
     }
 }
 
@@ -324,9 +320,9 @@ macro_rules! record {
                 &self,
                 out: &mut $crate::head::typed::JsonWriter,
             ) -> Result<(), $crate::head::typed::TypeError> {
-                out.open('{');
+                out.bracket('{');
                 $crate::head::typed::Record::write_members(self, out)?;
-                out.close('}');
+                out.bracket('}');
                 Ok(())
             }
         }
@@ -379,11 +375,11 @@ macro_rules! tagged {
             ) -> Result<(), $crate::head::typed::TypeError> {
                 match self {
                     $(Self::$variant(record) => {
-                        out.open('{');
+                        out.bracket('{');
                         out.key("tag");
                         out.raw(concat!("\"", stringify!($variant), "\""));
                         $crate::head::typed::Record::write_members(&**record, out)?;
-                        out.close('}');
+                        out.bracket('}');
                         Ok(())
                     })*
                     Self::Unknown(json) => json.write(out),

@@ -10,7 +10,7 @@ use minicbor::Encoder;
 use minicbor::data::Tag;
 use rand_pcg::Pcg64Mcg;
 
-use super::render::{between, hex, list, members_into, object, quoted, random_bytes};
+use super::render::{between, list, members_into, object, quoted, random_bytes};
 
 /// Someone who owns outputs.
 pub(super) struct Wallet {
@@ -117,18 +117,18 @@ impl Transaction {
 
     /// A transaction that spends nothing of ours: someone's deposit on layer 1.
     pub(super) fn funding(rng: &mut Pcg64Mcg, wallets: &[Wallet], owner: usize, amounts: &[u64]) -> Self {
-        let spends = vec![format!("{}#0", hex(&random_bytes::<32>(rng))).into()];
+        let spends = vec![format!("{}#0", hex::encode(random_bytes::<32>(rng))).into()];
         let makes = amounts.iter().map(|lovelace| Output::new(wallets, owner, *lovelace)).collect();
         Self::build(rng, wallets, owner, spends, makes)
     }
 
     fn build(rng: &mut Pcg64Mcg, wallets: &[Wallet], signer: usize, spends: Vec<Rc<str>>, makes: Vec<Output>) -> Self {
         let body = body(wallets, &spends, &makes).unwrap_or_default();
-        let id = hex(&Blake2b::<U32>::digest(&body));
+        let id = hex::encode(Blake2b::<U32>::digest(&body));
         let key = wallets.get(signer).map(|wallet| wallet.key).unwrap_or_default();
         let cbor = whole(&body, &key, &random_bytes::<64>(rng)).unwrap_or_default();
         let json = object([
-            ("cborHex", quoted(&hex(&cbor)).as_str()),
+            ("cborHex", quoted(&hex::encode(&cbor)).as_str()),
             ("description", "\"\""),
             ("txId", &quoted(&id)),
             ("type", "\"Tx ConwayEra\""),
@@ -174,7 +174,7 @@ fn body(wallets: &[Wallet], spends: &[Rc<str>], makes: &[Output]) -> Encoded {
     cbor.map(3)?.u8(0)?.tag(Tag::new(258))?.array(spends.len() as u64)?;
     for reference in spends {
         let (id, index) = reference.split_once('#').unwrap_or_default();
-        cbor.array(2)?.bytes(&unhex(id))?.u64(index.parse().unwrap_or_default())?;
+        cbor.array(2)?.bytes(&hex::decode(id).unwrap_or_default())?.u64(index.parse().unwrap_or_default())?;
     }
     cbor.u8(1)?.array(makes.len() as u64)?;
     for output in makes {
@@ -193,9 +193,4 @@ fn whole(body: &[u8], key: &[u8], signature: &[u8]) -> Encoded {
     cbor.map(1)?.u8(0)?.tag(Tag::new(258))?.array(1)?.array(2)?.bytes(key)?.bytes(signature)?;
     cbor.bool(true)?.null()?;
     Ok(cbor.into_writer())
-}
-
-fn unhex(text: &str) -> Vec<u8> {
-    let nibble = |digit: &u8| char::from(*digit).to_digit(16).and_then(|value| u8::try_from(value).ok()).unwrap_or(0);
-    text.as_bytes().chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | nibble(digit))).collect()
 }

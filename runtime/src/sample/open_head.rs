@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::Schema;
 use super::ledger::{Transaction, ids_json, transactions_json};
-use super::render::{between, hex, list, object, quoted, random_bytes, random_hex, time};
+use super::render::{between, list, object, quoted, random_bytes, random_hex, time};
 use super::state::{Head, HeadLedger, Phase, Seen};
 use super::story::{BEGINNING, PARTIES, Stop, Story, Told, WALLETS};
 
@@ -178,7 +178,7 @@ impl<W: Write, P: FnMut(u64)> Story<'_, W, P> {
         let mut signatures = Vec::new();
         let parties = self.parties.clone();
         for (index, (key, party)) in parties.iter().enumerate() {
-            let signature = quoted(&hex(&random_bytes::<64>(&mut self.rng)));
+            let signature = quoted(&hex::encode(random_bytes::<64>(&mut self.rng)));
             let times = if self.has_head_id() || index + 1 == parties.len() { 1 } else { 2 };
             for _ in 0..times {
                 if let Some(HeadLedger { seen: Seen::Signing { signatories, .. }, .. }) = self.ledger() {

@@ -6,22 +6,9 @@ use std::time::{Duration, SystemTime};
 use rand_core::Rng;
 use rand_pcg::Pcg64Mcg;
 
-const HEX: &[u8; 16] = b"0123456789abcdef";
-
-/// Bytes as lower-case hex.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        for nibble in [byte >> 4, byte & 15] {
-            text.push(char::from(HEX.get(usize::from(nibble)).copied().unwrap_or(b'0')));
-        }
-    }
-    text
-}
-
 /// Random bytes as hex.
 pub(super) fn random_hex<const N: usize>(rng: &mut Pcg64Mcg) -> String {
-    hex(&random_bytes::<N>(rng))
+    hex::encode(random_bytes::<N>(rng))
 }
 
 pub(super) fn random_bytes<const N: usize>(rng: &mut Pcg64Mcg) -> [u8; N] {

@@ -128,7 +128,7 @@ impl Lane {
             status.position = cursor.durable.map(|place| place.position);
         });
         let watch = active.as_ref().and_then(|active: &ActiveVersion| Watch::resume(active, &sink.policy));
-        Self {
+        let lane = Self {
             isolation: Isolation::new(sink.policy.batch_events),
             guard: Guard::new(&waiting),
             changed: shared.window.watch(),
@@ -165,7 +165,9 @@ impl Lane {
             standing: Standing::Good,
             good: 0,
             order: None,
-        }
+        };
+        lane.show_version();
+        lane
     }
 
     /// Which workers it is to run on.
@@ -274,7 +276,7 @@ impl Lane {
                 if self.shared.window.has_ended() && self.unflushed.is_some() {
                     self.flush().await?;
                 }
-                let at_end = self.shared.window.has_ended() && self.is_dirty() && self.may_commit();
+                let at_end = self.shared.window.has_ended() && self.has_to_commit();
                 if at_end || self.commit_is_due() {
                     self.commit(Vec::new()).await?;
                     return Ok(false);
@@ -311,7 +313,7 @@ impl Lane {
     async fn idle(&mut self) {
         let flush = self.unflushed.map(|unflushed| unflushed.due(&self.policy.flush));
         let watch = self.watch.as_ref().map(|watch| watch.until);
-        let commit = (self.is_dirty() && self.may_commit()).then(|| self.committed_at + COMMIT_EVERY);
+        let commit = self.has_to_commit().then(|| self.committed_at + COMMIT_EVERY);
         let due = [flush, watch, commit].into_iter().flatten().min();
         tokio::select! {
             order = self.orders.recv() => self.order = order,
@@ -332,13 +334,13 @@ impl Lane {
             || self.key_value.as_ref().is_some_and(|key_value| key_value.has_staged())
     }
 
-    /// Key-value writes of puts that are not durable yet must not be committed.
-    pub(super) fn may_commit(&self) -> bool {
-        self.key_value.is_none() || self.unflushed.is_none()
+    /// Whether there is something to commit that may be: key-value writes of puts that are not durable yet may not.
+    fn has_to_commit(&self) -> bool {
+        self.is_dirty() && (self.key_value.is_none() || self.unflushed.is_none())
     }
 
     fn commit_is_due(&self) -> bool {
-        if !self.is_dirty() || !self.may_commit() {
+        if !self.has_to_commit() {
             return false;
         }
         let large = || self.key_value.as_ref().is_some_and(|key_value| key_value.staged_bytes() >= COMMIT_BYTES);

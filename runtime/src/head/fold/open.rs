@@ -166,7 +166,7 @@ impl CoordinatedHeadState {
         Ok(())
     }
 
-    /// A deposit has come in on the chain. It must still be pending to be added.
+    /// A deposit has come in on the chain; it was taken out of the pending ones, or is none if it was not among them.
     pub(super) fn commit_finalized(
         &mut self,
         commit: &CommitFinalized,
@@ -175,10 +175,6 @@ impl CoordinatedHeadState {
         if let Some(deposit) = deposit {
             let set = required(&self.local_utxo, "localUTxO")?.get()?;
             self.local_utxo = Field::Is(Json::of(&union(set, deposited(deposit)?)?)?);
-            if self.pending_deposits.get().is_some() {
-                let id: Option<&TxId> = commit.deposit_tx_id.get();
-                self.pending_deposits.edit(|pending| id.and_then(|id| pending.remove(id.as_key())));
-            }
         }
         (self.version, self.current_deposit_tx_id) = (commit.new_version.clone(), Field::Null);
         Ok(())
