@@ -35,7 +35,7 @@ pub(crate) fn run(target: &Path, summary: &mut Summary) -> anyhow::Result<()> {
     let component = SinkComponent::from_bytes(&engine, &cache, &wasm)?;
     let start = || -> anyhow::Result<ComponentSink> {
         let mut sink = ComponentSink::new("no-op", component.clone(), Limits::default(), Vec::new());
-        runtime.block_on(sink.open(&OpenInfo { stream: detached::stream(), resume: None }))?;
+        runtime.block_on(sink.open(&OpenInfo { stream: detached::stream(), head_id: None, resume: None }))?;
         Ok(sink)
     };
     let (mut sink, mut other) = (start()?, start()?);

@@ -146,7 +146,8 @@ pub(crate) fn append(path: &Path, text: &str) {
 }
 
 pub(crate) fn open_info() -> OpenInfo {
-    OpenInfo { stream: Stream { name: "test".to_owned(), epoch: 0, format: StreamFormat::state_event() }, resume: None }
+    let stream = Stream { name: "test".to_owned(), epoch: 0, format: StreamFormat::state_event() };
+    OpenInfo { stream, head_id: None, resume: None }
 }
 
 /// One cache of compiled components for the whole test run.

@@ -21,6 +21,7 @@ mod fuzz;
 mod harness;
 mod head;
 mod head_stories;
+mod hydrate;
 mod languages;
 mod limits;
 mod log_tools;

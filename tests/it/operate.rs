@@ -82,9 +82,15 @@ impl Running {
     }
 
     /// The lines that a sink printed.
-    fn printed(&self, sink: &str) -> Vec<String> {
+    pub(crate) fn printed(&self, sink: &str) -> Vec<String> {
         let mark = format!(" {sink}: ");
         self.said().iter().filter_map(|line| Some(line.split_once(&mark)?.1.to_owned())).collect()
+    }
+
+    /// Ends it with Ctrl-C and leaves its folder.
+    pub(crate) fn stop(mut self) -> Folder {
+        self.interrupt();
+        std::mem::replace(&mut self.folder, Folder::new())
     }
 
     /// Ctrl-C; the exit code, and how long it took.

@@ -15,6 +15,7 @@ use crate::component::MAX_COMPONENT;
 use crate::delivery::{Board, Order, OrderError, SinkStatus};
 use crate::error_chain::chain;
 use crate::event::Position;
+use crate::head::HeadReport;
 use crate::sink_store::{ParkedEvent, VersionRecord};
 
 /// What the admin API speaks for.
@@ -41,6 +42,8 @@ pub struct StatusReport {
     pub stream: String,
     /// Its epoch.
     pub epoch: u64,
+    /// What is known of the head; none if the stream is not one of state events.
+    pub head: Option<HeadReport>,
     /// Every sink, in the order configured within its lane, inline ones first.
     pub sinks: Vec<SinkStatus>,
 }
@@ -109,6 +112,7 @@ async fn status(State(admin): Shared) -> Json<StatusReport> {
         pid: std::process::id(),
         stream: stream.name,
         epoch: stream.epoch,
+        head: admin.board.head(),
         sinks: admin.board.statuses(),
     })
 }

@@ -154,6 +154,10 @@ fn status_table(report: &StatusReport) -> String {
         ]);
     }
     let mut text = format!("stream {}, epoch {}, process {}\n", report.stream, report.epoch, report.pid);
+    if let Some(head) = &report.head {
+        let as_of = head.as_of.map_or_else(String::new, |as_of| format!(", as of event {as_of}"));
+        text.push_str(&format!("head {head}{as_of}\n"));
+    }
     text.push_str(&table(&rows));
     text.push_str(&report.sinks.iter().filter_map(remarks).collect::<String>());
     text

@@ -107,7 +107,9 @@ async fn deliver(plan: Plan) -> Result<Exit, Failure> {
     let (once, log, path, options) = (plan.once, plan.log, plan.source.path, plan.source.options);
     let mut node = Node::new(stream.clone(), Box::new(source), sinks.inline);
     let mut operated = None;
+    let mut known_head = None;
     if let Some(store) = sinks.store {
+        known_head = store.head_id(&stream.name).map_err(Exit::SinkFailed.because())?;
         announce::orphans(&store, &sinks.detached).map_err(Exit::SinkFailed.because())?;
         let reopen = Reopen::new(move || Box::new(FileSource::new(&path, options.clone())));
         let window = Arc::new(Window::new(stream));
@@ -118,6 +120,7 @@ async fn deliver(plan: Plan) -> Result<Exit, Failure> {
         operated = Some((Arc::clone(&detached), workers));
         node = node.with_detached(detached, lineage).with_versions(store, reopen);
     }
+    node = node.with_head(plan.source.head, known_head);
     let _operating = operate(&mut node, &data, plan.listen, sinks.watched).await?;
     let outcome = work(&mut node, operated.as_ref().map(|(detached, _)| &**detached), once, log).await;
     let delivered = node.delivered().clone();
@@ -285,6 +288,7 @@ fn failed(error: NodeError) -> Failure {
             Exit::SinkFailed
         }
         NodeError::Departure(Departure::Store(_)) => Exit::SinkFailed,
+        NodeError::Head(_) => Exit::Usage,
         _ => Exit::Source,
     };
     Failure { exit, remedy: remedy(&error), error: error.into() }
@@ -293,6 +297,9 @@ fn failed(error: NodeError) -> Failure {
 fn remedy(error: &NodeError) -> Option<&'static str> {
     match error {
         NodeError::Sink(_) => Some("mend the cause and start again: every event is put again from the first"),
+        NodeError::Head(_) => {
+            Some("point the event source at the log of the configured head, or mend the parameter in the source's URI")
+        }
         NodeError::Source(SourceError::Log(ReadError::BadLine(_))) => {
             Some("`hydrant log verify` lists every bad line; on-bad-line=skip in the source's URI passes over them")
         }

@@ -62,7 +62,7 @@ pub(super) fn open_info<'a>(info: &'a OpenInfo, config: &'a [(&'a str, &'a str)]
         stream: &info.stream.name,
         epoch: info.stream.epoch,
         format: types::FormatParam { name: &info.stream.format.name, version: info.stream.format.version },
-        head_id: None,
+        head_id: info.head_id.as_deref(),
         network: None,
         node_version: None,
         config,

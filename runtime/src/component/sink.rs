@@ -233,6 +233,10 @@ impl EventSink for ComponentSink {
         self.component.handover.is_some().then_some(self as &mut dyn Handover)
     }
 
+    fn reads_head_id(&self) -> bool {
+        self.component.lifecycle.is_some()
+    }
+
     fn version(&self) -> Option<SinkVersion> {
         Some(SinkVersion {
             digest: self.component.digest().to_string(),

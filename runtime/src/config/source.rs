@@ -7,13 +7,14 @@ use bytesize::ByteSize;
 use super::settings::Settings;
 use super::uri::{Uri, UriError};
 use super::{ConfigError, read};
+use crate::head::ExpectedHead;
 use crate::store::{OnBadLine, ReadOptions};
 
 /// Schemes of sources.
 const SCHEMES: &str = "file:";
 
 /// Parameters of a `file:` source.
-const KNOWN: [&str; 3] = ["max-line", "on-bad-line", "stream"];
+const KNOWN: [&str; 6] = ["contestation-period", "head-id", "max-line", "on-bad-line", "parties", "stream"];
 
 /// Bounds of `max-line` in bytes: a real event has at least dozens, and a line is held in memory whole.
 const MAX_LINE: std::ops::RangeInclusive<u64> = 1024..=(1 << 30);
@@ -27,6 +28,8 @@ pub struct SourceConfig {
     pub stream: Option<String>,
     /// How the log is read.
     pub options: ReadOptions,
+    /// What the head must be.
+    pub head: ExpectedHead,
 }
 
 impl SourceConfig {
@@ -60,6 +63,7 @@ impl SourceConfig {
             }
         })?;
         let stream = settings.take_parsed("stream", stream_name)?;
+        let head = expected_head(&mut settings)?;
         settings.finish(&KNOWN)?;
         let defaults = ReadOptions::default();
         let options = ReadOptions {
@@ -67,8 +71,48 @@ impl SourceConfig {
             max_line: max_line.unwrap_or(defaults.max_line),
             ..defaults
         };
-        Ok(Self { path: parsed.path.into(), stream, options })
+        Ok(Self { path: parsed.path.into(), stream, options, head })
     }
+}
+
+/// Digits of a head id: 28 bytes on a chain; offline heads are named after their node, and samples have fewer.
+const HEAD_ID_DIGITS: usize = 512;
+
+/// Digits of a party's verification key.
+const KEY_DIGITS: usize = 64;
+
+/// Parties of a head: several times what a head on Cardano can have.
+const MAX_PARTIES: usize = 100;
+
+/// The longest contestation period, in seconds: longer than any head lives.
+const MAX_CONTESTATION: u64 = 100 * 365 * 24 * 3600;
+
+fn expected_head(settings: &mut Settings) -> Result<ExpectedHead, ConfigError> {
+    let head_id = settings.take_parsed("head-id", |value| match is_hex(value) && value.len() <= HEAD_ID_DIGITS {
+        true => Ok(value.to_owned()),
+        false => Err(format!("expected 1 to {HEAD_ID_DIGITS} hexadecimal digits, not {value:?}")),
+    })?;
+    let parties = settings.take_parsed("parties", |value| {
+        let keys: Vec<String> = value.split(',').map(|key| key.trim().to_owned()).collect();
+        match keys.iter().all(|key| is_hex(key) && key.len() == KEY_DIGITS) && keys.len() <= MAX_PARTIES {
+            true => Ok(keys),
+            false => Err(format!(
+                "expected up to {MAX_PARTIES} verification keys of {KEY_DIGITS} hexadecimal digits with commas between, not {value:?}"
+            )),
+        }
+    })?;
+    let contestation_period = settings.take_parsed("contestation-period", |value| {
+        let seconds = value.strip_suffix('s').unwrap_or(value).parse::<u64>();
+        match seconds {
+            Ok(seconds) if (1..=MAX_CONTESTATION).contains(&seconds) => Ok(seconds as f64),
+            _ => Err(format!("expected 1 to {MAX_CONTESTATION} seconds, not {value:?}")),
+        }
+    })?;
+    Ok(ExpectedHead { head_id, parties, contestation_period })
+}
+
+fn is_hex(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Longest name of a stream: it stands in every log line and idempotency key.
@@ -111,8 +155,28 @@ mod tests {
     }
 
     #[test]
+    fn the_expected_head_is_read_within_bounds() {
+        let (key, id) = ("ab".repeat(32), "c".repeat(HEAD_ID_DIGITS));
+        let good = format!("file:state?head-id={id}&parties={key},{key}&contestation-period=43200s");
+        let head = SourceConfig::from_uri(&good).unwrap().head;
+        assert_eq!(head.parties.map(|parties| parties.len()), Some(2));
+        assert_eq!((head.head_id, head.contestation_period), (Some(id.clone()), Some(43200.0)));
+        let all = vec![&*key; MAX_PARTIES].join(",");
+        assert!(SourceConfig::from_uri(&format!("file:state?parties={all}")).is_ok());
+        for good in [1, MAX_CONTESTATION] {
+            assert!(SourceConfig::from_uri(&format!("file:state?contestation-period={good}")).is_ok());
+        }
+        let (long, many) = (format!("head-id={id}c"), format!("parties={all},{key}"));
+        let late = format!("contestation-period={}", MAX_CONTESTATION + 1);
+        for bad in ["head-id=", "head-id=xy", &long, "parties=ab", &many, "contestation-period=0", &late] {
+            let error = SourceConfig::from_uri(&format!("file:state?{bad}")).unwrap_err().to_string();
+            assert!(error.contains(bad.split('=').next().unwrap()), "{error}");
+        }
+    }
+
+    #[test]
     fn an_unknown_parameter_names_the_known_ones() {
         let error = SourceConfig::from_uri("file:state?onbadline=skip").unwrap_err().to_string();
-        assert!(error.contains("\"onbadline\"") && error.contains("max-line, on-bad-line, stream"), "{error}");
+        assert!(error.contains("\"onbadline\"") && error.contains("max-line, on-bad-line, parties, stream"), "{error}");
     }
 }

@@ -6,6 +6,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::detached::{Detached, NewVersion, Order, OrderError, VersionLoader, load};
 use super::status::{Progress, SinkStatus};
+use crate::head::HeadReport;
 use crate::sink_store::{ParkedEvent, SinkStore, VersionRecord};
 use crate::stream::Stream;
 
@@ -37,6 +38,7 @@ pub struct Board {
     detached: Option<Arc<Detached>>,
     store: Option<SinkStore>,
     swaps: mpsc::Sender<InlineSwap>,
+    head: Option<watch::Receiver<HeadReport>>,
 }
 
 impl Board {
@@ -47,12 +49,22 @@ impl Board {
         store: Option<SinkStore>,
     ) -> (Self, mpsc::Receiver<InlineSwap>) {
         let (swaps, inbox) = mpsc::channel(SWAPS);
-        (Self { stream, inline, detached, store, swaps }, inbox)
+        (Self { stream, inline, detached, store, swaps, head: None }, inbox)
     }
 
     /// The stream that is delivered, in its epoch now.
     pub fn stream(&self) -> Stream {
         self.detached.as_ref().map_or_else(|| self.stream.clone(), |detached| detached.window().stream())
+    }
+
+    /// Shows the state of the head too.
+    pub(crate) fn with_head(self, head: Option<watch::Receiver<HeadReport>>) -> Self {
+        Self { head, ..self }
+    }
+
+    /// What is known of the head; none if the stream is not one of state events.
+    pub fn head(&self) -> Option<HeadReport> {
+        self.head.as_ref().map(|head| head.borrow().clone())
     }
 
     /// Every sink's status, inline ones first.

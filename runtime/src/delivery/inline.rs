@@ -107,6 +107,10 @@ impl InlineSink {
         self.sink.open(info).await.map(drop).map_err(|error| self.failure(Doing::Open, error))
     }
 
+    pub(crate) fn reads_head_id(&self) -> bool {
+        self.sink.reads_head_id()
+    }
+
     /// Flushes, closes and opens the sink again.
     pub(crate) async fn reopen(&mut self, info: &OpenInfo) -> Result<(), SinkFailure> {
         self.flush().await?;

@@ -1,6 +1,7 @@
 //! The end of the stream in memory, which the node fills and detached sinks read from.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -57,11 +58,14 @@ pub struct Window {
     inner: Mutex<Inner>,
     version: watch::Sender<u64>,
     drained: Notify,
+    /// Counts the head ids that were known.
+    heads: AtomicU64,
 }
 
 #[derive(Debug)]
 struct Inner {
     stream: Stream,
+    head_id: Option<String>,
     /// What the rewritten stream has in common with the one before.
     common: Option<Place>,
     runs: VecDeque<Run>,
@@ -89,6 +93,7 @@ impl Window {
     pub fn new(stream: Stream) -> Self {
         let inner = Inner {
             stream,
+            head_id: None,
             common: None,
             runs: VecDeque::new(),
             bytes: 0,
@@ -99,7 +104,12 @@ impl Window {
             ended: false,
             readers: BTreeMap::new(),
         };
-        Self { inner: Mutex::new(inner), version: watch::Sender::new(0), drained: Notify::new() }
+        Self {
+            inner: Mutex::new(inner),
+            version: watch::Sender::new(0),
+            drained: Notify::new(),
+            heads: AtomicU64::new(0),
+        }
     }
 
     /// Adds events that follow those there.
@@ -142,6 +152,26 @@ impl Window {
             inner.common = common;
         }
         self.changed();
+    }
+
+    /// Says which head the newest events are of.
+    pub fn set_head_id(&self, head_id: String) {
+        {
+            let mut inner = self.lock();
+            inner.head_id = Some(head_id);
+            self.heads.fetch_add(1, Ordering::Release);
+        }
+        self.changed();
+    }
+
+    /// The head's id, where it is known.
+    pub(super) fn head_id(&self) -> Option<String> {
+        self.lock().head_id.clone()
+    }
+
+    /// How many head ids were known so far, at the price of one load.
+    pub(super) fn heads_known(&self) -> u64 {
+        self.heads.load(Ordering::Acquire)
     }
 
     async fn room(&self) {

@@ -2,7 +2,9 @@
 
 mod cardano;
 mod decode;
+mod expected;
 mod fold;
+mod follower;
 mod leaf;
 mod ledger;
 mod plutus;
@@ -12,7 +14,9 @@ mod typed;
 mod types;
 
 pub use decode::{Undecodable, check};
+pub use expected::{ExpectedHead, HeadMismatch};
 pub use fold::{FoldError, FoldFault, HeadFold};
+pub use follower::{HeadFollower, HeadReport};
 pub use leaf::{Bool, Hex, Integer, Map, Number, Raw, Str, TxId, UtcTime};
 pub use ledger::LedgerError;
 pub use state::{ChainPointTime, HeadState, NodeMembers, NodeState};

@@ -2,7 +2,7 @@
 
 use super::leaf::{Integer, Map, Number, Raw, Str, UtcTime};
 use super::typed::{Field, Json, JsonWriter, TypeError, Typed, first_of, record, tag_of};
-use super::types::{ChainState, Closed, Idle, Initial, Open};
+use super::types::{ChainState, Closed, HeadParameters, Idle, Initial, Open};
 use crate::event::Text;
 
 /// hydra-node's HeadState: what `GET /head` answers.
@@ -49,6 +49,16 @@ impl HeadState {
             Self::Closed(closed) | Self::FanoutProgress(closed) => &closed.head_id,
         };
         id.get().map(super::leaf::Hex::digits)
+    }
+
+    /// What the participants agreed on when the head was opened; none while there is no head.
+    pub fn parameters(&self) -> Option<&Field<Json<HeadParameters>>> {
+        match self {
+            Self::Idle(_) => None,
+            Self::Initial(initial) => Some(&initial.parameters),
+            Self::Open(open) => Some(&open.parameters),
+            Self::Closed(closed) | Self::FanoutProgress(closed) => Some(&closed.parameters),
+        }
     }
 
     /// The JSON that hydra-node's `GET /head` gives.

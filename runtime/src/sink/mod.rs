@@ -69,6 +69,11 @@ pub trait EventSink: fmt::Debug + Send {
         None
     }
 
+    /// Whether the sink is told the head's id at [`open`](Self::open), and so wants to be opened again when it is another.
+    fn reads_head_id(&self) -> bool {
+        false
+    }
+
     /// Which component this is; none for a native sink.
     fn version(&self) -> Option<SinkVersion> {
         None
@@ -160,6 +165,8 @@ pub struct Usage {
 pub struct OpenInfo {
     /// Which stream, and in which format.
     pub stream: Stream,
+    /// The head's id in hexadecimal digits, where it is known: as configured, or as the newest event says whose effect was worked out.
+    pub head_id: Option<String>,
     /// The last position known durable; always none on the inline lane.
     pub resume: Option<Position>,
 }

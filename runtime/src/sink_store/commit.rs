@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::record::{ActiveVersion, Cursor, Epoch, ParkedEvent, VersionRecord};
 use super::tables::{
-    ACTIVE, ANCHORS, CURSORS, EPOCHS, KEY_VALUE, KEY_VALUE_USAGE, PARKED, UNDO, VERSIONS, WATCHED, parked_key,
+    ACTIVE, ANCHORS, CURSORS, EPOCHS, HEADS, KEY_VALUE, KEY_VALUE_USAGE, PARKED, UNDO, VERSIONS, WATCHED, parked_key,
 };
 use crate::event::Position;
 use crate::stream::Anchor;
@@ -87,6 +87,13 @@ pub enum Change {
         /// The events, in order.
         anchors: Vec<Anchor>,
     },
+    /// Keeps the id of a stream's head.
+    Head {
+        /// The stream.
+        stream: String,
+        /// The id in hexadecimal digits.
+        head_id: String,
+    },
     /// Sets a stream's epoch.
     Epoch {
         /// The stream.
@@ -135,6 +142,7 @@ impl Change {
             }
             Self::UndoWrites { sink } => undo(write, sink),
             Self::Anchors { stream, anchors } => insert(write, ANCHORS, stream, anchors),
+            Self::Head { stream, head_id } => insert(write, HEADS, stream, head_id),
             Self::Epoch { stream, epoch } => insert(write, EPOCHS, stream, epoch),
         }
     }

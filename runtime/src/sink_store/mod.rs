@@ -25,7 +25,7 @@ pub use key_value::{KeyValue, KeyValueError, MAX_KEY, MAX_KEYS_LISTED, MAX_VALUE
 pub use record::{ActiveVersion, Cursor, Epoch, ParkedEvent, Place, Saved, VersionRecord, WatchedSwap};
 
 use committer::{Request, SharedDatabase};
-use tables::{ACTIVE, ANCHORS, CURSORS, EPOCHS, PARKED, VERSIONS};
+use tables::{ACTIVE, ANCHORS, CURSORS, EPOCHS, HEADS, PARKED, VERSIONS};
 
 /// Why the store could not be read or written. Nothing of the change was taken.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -210,6 +210,15 @@ impl SinkStore {
     /// [`StoreError`].
     pub fn epoch(&self, stream: &str) -> Result<Epoch, StoreError> {
         Ok(self.record(EPOCHS, stream, "epochs")?.unwrap_or_default())
+    }
+
+    /// The id of a stream's head when it was last known.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn head_id(&self, stream: &str) -> Result<Option<String>, StoreError> {
+        self.record(HEADS, stream, "heads")
     }
 
     /// The last events of a stream when they were last kept, in order.

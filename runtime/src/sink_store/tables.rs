@@ -15,6 +15,8 @@ pub(super) const ACTIVE: Records = TableDefinition::new("active");
 pub(super) const ANCHORS: Records = TableDefinition::new("anchors");
 /// Stream to its [`Epoch`](super::Epoch).
 pub(super) const EPOCHS: Records = TableDefinition::new("epochs");
+/// Stream to the id of its head, as JSON.
+pub(super) const HEADS: Records = TableDefinition::new("heads");
 /// Sink and key to value.
 pub(super) const KEY_VALUE: TableDefinition<'static, (&'static str, &'static str), &'static [u8]> =
     TableDefinition::new("key-value");
@@ -43,6 +45,7 @@ pub(super) fn create_tables(write: &WriteTransaction) -> Result<(), redb::Error>
     write.open_table(ACTIVE)?;
     write.open_table(ANCHORS)?;
     write.open_table(EPOCHS)?;
+    write.open_table(HEADS)?;
     write.open_table(KEY_VALUE)?;
     write.open_table(KEY_VALUE_USAGE)?;
     write.open_table(UNDO)?;
@@ -59,6 +62,7 @@ pub(super) fn has_all_tables(database: &Database) -> Result<bool, redb::Error> {
         ACTIVE.name(),
         ANCHORS.name(),
         EPOCHS.name(),
+        HEADS.name(),
         KEY_VALUE.name(),
         KEY_VALUE_USAGE.name(),
         UNDO.name(),

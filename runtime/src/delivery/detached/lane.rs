@@ -88,6 +88,8 @@ pub(super) struct Lane {
     /// Fewer events than usual for the next call.
     pub(super) next_limit: Option<usize>,
     pub(super) open_failures: u32,
+    /// How many ids of heads were known when the instance was opened.
+    pub(super) heads_known: u64,
     pub(super) parked_in_row: u32,
     /// What the next instance is to restore.
     pub(super) restore: Option<Saved>,
@@ -156,6 +158,7 @@ impl Lane {
             backoff: Backoff::default(),
             next_limit: None,
             open_failures: 0,
+            heads_known: 0,
             parked_in_row: 0,
             restore: None,
             watch,
@@ -247,7 +250,7 @@ impl Lane {
         if self.unflushed.is_some_and(|unflushed| unflushed.is_due(&self.policy.flush)) {
             self.flush().await?;
         }
-        if self.recycle_is_due() {
+        if self.recycle_is_due() || self.has_another_head() {
             return self.recycle().await;
         }
         if self.reading.is_empty() && !self.look().await? {

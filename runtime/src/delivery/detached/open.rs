@@ -28,6 +28,8 @@ impl Lane {
             return Ok(());
         }
         self.forget_instance();
+        // Before the id is asked for: one that comes between the two opens the sink once more.
+        self.heads_known = self.shared.window.heads_known();
         let info = self.open_info();
         let opened = self.guard.call(self.sink.open(&info)).await.ok_or(Trouble::Cut)?;
         let opened = opened.map_err(|error| self.charge_store(Trouble::at(Doing::Open)(error)))?;
@@ -64,7 +66,8 @@ impl Lane {
     }
 
     pub(super) fn open_info(&self) -> OpenInfo {
-        OpenInfo { stream: self.stream.clone(), resume: self.cursor.durable.map(|place| place.position) }
+        let head_id = self.shared.window.head_id();
+        OpenInfo { stream: self.stream.clone(), head_id, resume: self.cursor.durable.map(|place| place.position) }
     }
 
     /// Chooses the place of a sink's first start; false if it is not known yet.
@@ -182,6 +185,11 @@ impl Lane {
         }
         self.unflushed = None;
         self.reading.clear();
+    }
+
+    /// Whether the sink was told another head's id than the one known now.
+    pub(super) fn has_another_head(&self) -> bool {
+        self.heads_known != self.shared.window.heads_known() && self.sink.reads_head_id()
     }
 
     pub(super) fn recycle_is_due(&self) -> bool {

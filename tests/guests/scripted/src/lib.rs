@@ -179,6 +179,7 @@ impl lifecycle::Guest for Sink {
         act("open")?;
         if get("print").is_some() {
             println!("{}open epoch {} resume {:?}", get("note").unwrap_or_default(), info.epoch, info.resume);
+            println!("{}head {:?}", get("note").unwrap_or_default(), info.head_id);
         }
         Ok(match get("opened").as_deref() {
             None => lifecycle::Opened::Cursor,

@@ -1,6 +1,8 @@
 //! The node of ADR 29: one event source, many event sinks.
 
-use std::fmt;
+mod hydration;
+mod report;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,71 +10,17 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::delivery::{
-    Board, Departure, Detached, InlineSink, InlineSwap, Lineage, SinkFailure, SinkStatus, SwapPlace,
-};
-use crate::event::{Position, StateEvent};
+use crate::delivery::{Board, Detached, InlineSink, InlineSwap, Lineage, SinkFailure, SwapPlace};
+use crate::event::StateEvent;
 use crate::sink::{CloseReason, Delivery, OpenInfo};
 use crate::sink_store::SinkStore;
-use crate::source::{EventSource, Next, Page, Progress, Reopen, SourceError};
+use crate::source::{EventSource, Next, Page, Reopen};
 use crate::store::Finding;
 use crate::stream::Stream;
 
-/// Why the node cannot go on.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum NodeError {
-    /// The source failed.
-    #[error(transparent)]
-    Source(#[from] SourceError),
-    /// A sink failed whose failure ends the process. Every other sink has what came before; a restart puts all events again to inline
-    /// sinks, and to detached ones what they do not know to be durable.
-    #[error(transparent)]
-    Sink(Box<SinkFailure>),
-    /// The source's history is not what was delivered before.
-    #[error(transparent)]
-    Departure(#[from] Departure),
-}
+use hydration::Hydration;
 
-impl From<SinkFailure> for NodeError {
-    fn from(failure: SinkFailure) -> Self {
-        Self::Sink(Box::new(failure))
-    }
-}
-
-/// Why a stretch of work came to an end without an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// All of history was put to every sink.
-    Hydrated,
-    /// The source has ended.
-    Ended,
-    /// The stop token was cancelled.
-    Stopped,
-}
-
-/// What was delivered so far.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Delivered {
-    /// Events and checkpoints put to every sink.
-    pub events: u64,
-    /// The last of them.
-    pub last: Option<Position>,
-    /// Lines that could not be delivered and were passed over.
-    pub skipped: u64,
-}
-
-/// Is told of the node's progress.
-pub trait Observer: Send {
-    /// A page of events was put to every sink.
-    fn delivered(&mut self, delivered: &Delivered, progress: Option<Progress>);
-
-    /// The source has something to say about what it read.
-    fn found(&mut self, finding: &Finding);
-
-    /// Detached sinks are waited for.
-    fn draining(&mut self, _statuses: &[SinkStatus]) {}
-}
+pub use report::{Delivered, NodeError, Observer, Outcome, Silent};
 
 /// One event source and the sinks that its events are put to, in the order configured.
 #[derive(Debug)]
@@ -84,6 +32,7 @@ pub struct Node {
     store: Option<SinkStore>,
     reopen: Option<Reopen>,
     swaps: Option<mpsc::Receiver<InlineSwap>>,
+    head: Option<Hydration>,
     delivered: Delivered,
     /// A page that was read but not yet put: the first one after history.
     ahead: Option<Page>,
@@ -100,6 +49,7 @@ impl Node {
             store: None,
             reopen: None,
             swaps: None,
+            head: None,
             delivered: Delivered::default(),
             ahead: None,
         }
@@ -120,7 +70,7 @@ impl Node {
         let detached = self.detached.as_ref().map(|(detached, _)| Arc::clone(detached));
         let (board, swaps) = Board::new(self.stream.clone(), inline, detached, self.store.clone());
         self.swaps = Some(swaps);
-        board
+        board.with_head(self.head.as_ref().map(Hydration::report))
     }
 
     /// Feeds these sinks too, after the inline ones.
@@ -141,18 +91,24 @@ impl Node {
     /// The first that does not open.
     pub async fn open(&mut self) -> Result<(), NodeError> {
         self.source.open().await?;
-        let info = OpenInfo { stream: self.stream.clone(), resume: None };
+        let info = self.open_info();
         for sink in &mut self.sinks {
             sink.open(&info).await?;
         }
         Ok(())
     }
 
-    /// Re-submits the source's history to every sink, as ADR 29 demands at every start.
+    fn open_info(&self) -> OpenInfo {
+        let head_id = self.head.as_ref().and_then(|head| head.head_id().map(str::to_owned));
+        OpenInfo { stream: self.stream.clone(), head_id, resume: None }
+    }
+
+    /// Re-submits the source's history to every sink, as ADR 29 demands at every start, and folds it into the state of the head in the same
+    /// pass.
     ///
     /// # Errors
     ///
-    /// The source's or the first sink's failure.
+    /// The source's or the first sink's failure, or that the log's head is not the one configured.
     pub async fn hydrate(
         &mut self,
         stop: &CancellationToken,
@@ -187,6 +143,7 @@ impl Node {
     }
 
     async fn end_history(&mut self) -> Result<(), NodeError> {
+        self.check_head().await?;
         let Some((detached, lineage)) = &mut self.detached else { return Ok(()) };
         let rewritten = lineage.check_end().await?;
         if let Some(rewritten) = &rewritten {
@@ -202,7 +159,7 @@ impl Node {
     /// Inline sinks learn of the new epoch by being opened again.
     async fn enter_epoch(&mut self, stream: Stream) -> Result<(), NodeError> {
         self.stream = stream;
-        let info = OpenInfo { stream: self.stream.clone(), resume: None };
+        let info = self.open_info();
         for sink in &mut self.sinks {
             sink.reopen(&info).await?;
         }
@@ -301,6 +258,7 @@ impl Node {
         for sink in &mut self.sinks {
             sink.report(page.events.last(), page.history);
         }
+        self.fold(&page).await?;
         self.feed(page.events, page.history).await;
         self.swap_ordered().await?;
         observer.delivered(&self.delivered, page.progress);
@@ -320,7 +278,7 @@ impl Node {
     }
 
     async fn swap(&mut self, swap: InlineSwap) -> Result<(), NodeError> {
-        let info = OpenInfo { stream: self.stream.clone(), resume: None };
+        let info = self.open_info();
         let place = SwapPlace {
             info: &info,
             last: self.delivered.last,
@@ -395,25 +353,5 @@ async fn failure_of(detached: Option<&(Arc<Detached>, Lineage)>) -> SinkFailure 
     match detached {
         Some((detached, _)) => detached.failure().await,
         None => std::future::pending().await,
-    }
-}
-
-/// An observer that keeps quiet.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Silent;
-
-impl Observer for Silent {
-    fn delivered(&mut self, _delivered: &Delivered, _progress: Option<Progress>) {}
-
-    fn found(&mut self, _finding: &Finding) {}
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Hydrated => "hydrated",
-            Self::Ended => "the source has ended",
-            Self::Stopped => "stopped",
-        })
     }
 }
