@@ -113,6 +113,9 @@ async fn deliver(plan: Plan) -> Result<Exit, Failure> {
         announce::orphans(&store, &sinks.detached).map_err(Exit::SinkFailed.because())?;
         let reopen = Reopen::new(move || Box::new(FileSource::new(&path, options.clone())));
         let window = Arc::new(Window::new(stream));
+        if let Some(head_id) = plan.source.head.head_id.clone().or(known_head.clone()) {
+            window.set_head_id(head_id);
+        }
         let workers = GuestWorkers::start().map_err(Exit::SinkFailed.because())?;
         let started = Detached::start(sinks.detached, &window, &store, reopen.clone(), &workers);
         let (detached, lineage) = started.map_err(|departure| failed(departure.into()))?;

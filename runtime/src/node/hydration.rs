@@ -30,13 +30,10 @@ impl Hydration {
 
 impl Node {
     /// Folds the events into the state of the head and compares it with what is expected. `known`: the head's id when it was last known.
-    /// Must be called on a tokio runtime, and only for a stream of state events.
+    /// Must be called on a tokio runtime, and only for a stream of state events; detached sinks learn the id from their window.
     #[must_use]
     pub fn with_head(self, expected: ExpectedHead, known: Option<String>) -> Self {
         let head_id = expected.head_id.clone().or(known);
-        if let (Some(id), Some((detached, _))) = (&head_id, &self.detached) {
-            detached.window().set_head_id(id.clone());
-        }
         Self { head: Some(Hydration { follower: HeadFollower::start(), expected, head_id }), ..self }
     }
 
@@ -69,17 +66,19 @@ impl Node {
     }
 
     /// Tells the sinks if the head is another than the one they were opened with. Without a head they keep the last one.
+    ///
+    /// An inline sink is not opened again for the first head of all: it would lose what it keeps in memory of the events before.
     async fn know_head(&mut self, head_id: Option<String>) -> Result<(), NodeError> {
         let (Some(head), Some(head_id)) = (&mut self.head, head_id) else { return Ok(()) };
         if head.head_id.as_ref() == Some(&head_id) {
             return Ok(());
         }
-        head.head_id = Some(head_id.clone());
+        let is_first = head.head_id.replace(head_id.clone()).is_none();
         if let Some((detached, _)) = &self.detached {
             detached.window().set_head_id(head_id.clone());
         }
         let info = self.open_info();
-        for sink in self.sinks.iter_mut().filter(|sink| sink.reads_head_id()) {
+        for sink in self.sinks.iter_mut().filter(|sink| !is_first && sink.reads_head_id()) {
             sink.reopen(&info).await?;
         }
         if let Some(store) = &self.store {

@@ -187,9 +187,12 @@ impl Lane {
         self.reading.clear();
     }
 
-    /// Whether the sink was told another head's id than the one known now.
+    /// Whether the sink was told another head's id than the one known now, or none and would not need the whole log again.
     pub(super) fn has_another_head(&self) -> bool {
-        self.heads_known != self.shared.window.heads_known() && self.sink.reads_head_id()
+        let is_first = self.heads_known == 0;
+        self.heads_known != self.shared.window.heads_known()
+            && self.sink.reads_head_id()
+            && !(is_first && self.starts_over)
     }
 
     pub(super) fn recycle_is_due(&self) -> bool {
