@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hydrant::component::{CompileCache, ComponentVersions, Limits, SinkEngine};
 use hydrant::delivery::{Detached, DetachedPolicy, DetachedSink, GuestWorkers, Lineage, Window};
 use hydrant::sink_store::SinkStore;
-use hydrant::source::{EventSource, FileSource, Reopen};
+use hydrant::source::{EventSource, LocalSource, Reopen};
 use hydrant::store::ReadOptions;
 use hydrant::stream::{Stream, StreamFormat};
 
@@ -62,6 +62,6 @@ pub(crate) fn start(
     Ok((Arc::new(detached), lineage, workers))
 }
 
-pub(crate) fn source(log: &Path) -> FileSource {
-    FileSource::new(log, ReadOptions::default())
+pub(crate) fn source(log: &Path) -> LocalSource {
+    LocalSource::file(log, ReadOptions::default())
 }

@@ -9,7 +9,7 @@ use hydrant::component::{CompileCache, ComponentSink, Limits, SinkComponent, Sin
 use hydrant::delivery::DetachedPolicy;
 use hydrant::event::StateEvent;
 use hydrant::sink::{Batch, Delivery, EventSink, OpenInfo};
-use hydrant::store::{LogReader, ReadOptions};
+use hydrant::store::{LogReader, ReadLog, ReadOptions};
 use wasmtime::component::Component;
 
 use crate::bare::Bare;

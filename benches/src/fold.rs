@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use hydrant::head::HeadFold;
-use hydrant::store::{LogReader, ReadOptions};
+use hydrant::store::{LogReader, ReadLog, ReadOptions};
 
 use crate::process;
 use crate::read::{peak_memory, rate, read_all, sample};

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use hydrant::sample::{Sample, Schema};
-use hydrant::store::{LogReader, ReadOptions};
+use hydrant::store::{LogReader, ReadLog, ReadOptions};
 
 use crate::process;
 use crate::summary::{Bound, Line, Summary};

@@ -88,12 +88,13 @@ impl DataDir {
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
-    /// The name minted for a source, the same at every later call.
+    /// The name minted for a source, the same at every later call. `others`: other ways to say the same source; a name that was minted
+    /// for one of them is this one's too.
     ///
     /// # Errors
     ///
     /// If the names cannot be read or kept.
-    pub fn stream_name(&self, source: &str) -> Result<String, DataDirError> {
+    pub fn stream_name(&self, source: &str, others: &[String]) -> Result<String, DataDirError> {
         let path = self.path.join(STREAMS_FILE);
         let invalid = |error: toml::de::Error| io_error(&path)(io::Error::new(io::ErrorKind::InvalidData, error));
         let text = read_if_there(&path)?.unwrap_or_default();
@@ -101,7 +102,8 @@ impl DataDir {
         if let Some(name) = names.get(source) {
             return Ok(name.clone());
         }
-        let name = format!("stream-{:016x}", RandomState::new().build_hasher().finish());
+        let minted = || format!("stream-{:016x}", RandomState::new().build_hasher().finish());
+        let name = others.iter().find_map(|other| names.get(other).cloned()).unwrap_or_else(minted);
         names.insert(source.to_owned(), name.clone());
         let unwritable = |error| io_error(&path)(io::Error::other(error));
         write(&path, &toml::to_string(&names).map_err(unwritable)?)?;
@@ -199,9 +201,13 @@ mod tests {
     fn a_streams_name_is_minted_once_per_source() {
         let folder = tempfile::tempdir().unwrap();
         let data = DataDir::open(folder.path()).unwrap();
-        let name = data.stream_name("file:///a").unwrap();
-        assert_ne!(data.stream_name("file:///b").unwrap(), name);
+        let name = data.stream_name("file:///a", &[]).unwrap();
+        assert_ne!(data.stream_name("file:///b", &[]).unwrap(), name);
+        assert_eq!(data.stream_name("sqlite:///a", &["file:///x".to_owned(), "file:///a".to_owned()]).unwrap(), name);
         drop(data);
-        assert_eq!(DataDir::open(folder.path()).unwrap().stream_name("file:///a").unwrap(), name);
+        let data = DataDir::open(folder.path()).unwrap();
+        for source in ["file:///a", "sqlite:///a"] {
+            assert_eq!(data.stream_name(source, &[]).unwrap(), name);
+        }
     }
 }

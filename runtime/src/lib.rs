@@ -12,7 +12,7 @@
 //! use hydrant::delivery::{FlushPolicy, InlineSink};
 //! use hydrant::node::{Node, Silent};
 //! use hydrant::sink::CloseReason;
-//! use hydrant::source::FileSource;
+//! use hydrant::source::LocalSource;
 //! use hydrant::store::ReadOptions;
 //! use hydrant::stream::{Stream, StreamFormat};
 //! use tokio_util::sync::CancellationToken;
@@ -24,7 +24,7 @@
 //! let component = SinkComponent::load(&engine, &cache, "tally.wasm".as_ref())?;
 //! let tally = ComponentSink::new("tally", component, limits, Vec::new());
 //!
-//! let source = FileSource::new("/var/lib/hydra/state", ReadOptions::default());
+//! let source = LocalSource::file("/var/lib/hydra/state", ReadOptions::default());
 //! let stream = Stream { name: "my-head".to_owned(), epoch: 0, format: StreamFormat::state_event() };
 //! let sinks = vec![InlineSink::new("tally", Box::new(tally), FlushPolicy::default())];
 //! let mut node = Node::new(stream, Box::new(source), sinks);

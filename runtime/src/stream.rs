@@ -23,6 +23,12 @@ impl StreamFormat {
     pub fn state_event() -> Self {
         Self { name: "hydra.state-event".to_owned(), version: 1 }
     }
+
+    /// `hydra.state-event.cbor-items/1`: StateEvent as hydra-node persists it in CBOR (SQLite schema 2), transcoded item by item. Its
+    /// members have no names, and nothing of it is folded.
+    pub fn cbor_items() -> Self {
+        Self { name: "hydra.state-event.cbor-items".to_owned(), version: 1 }
+    }
 }
 
 impl fmt::Display for StreamFormat {

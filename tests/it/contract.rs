@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use hydrant::event::StateEvent;
-use hydrant::sink::{self, Ack, CloseReason, Delivery, EventSink, FileSink, OpenInfo, Opened, SinkError};
-use hydrant::source::{self, EventSource, FileSource, Next, Page, SourceError};
-use hydrant::store::ReadOptions;
+use hydrant::sink::{self, Ack, CloseReason, Delivery, EventSink, FileSink, OpenInfo, Opened, SinkError, SqliteSink};
+use hydrant::source::{self, EventSource, LocalSource, Next, Page, SourceError};
+use hydrant::store::{LocalLog, ReadOptions};
 use hydrant::stream::StreamFormat;
 
 use crate::harness::{Folder, block_on, component_sink, events, lines, open_info, read_log};
@@ -17,7 +17,7 @@ fn file_source_keeps_the_contract() {
     let folder = Folder::new();
     folder.file("state-9", lines(0..10));
     let path = folder.file("state", lines(10..5_000));
-    block_on(source::contract::check(&mut FileSource::new(path, ReadOptions::default()), &events(0..5_000))).unwrap();
+    block_on(source::contract::check(&mut LocalSource::file(path, ReadOptions::default()), &events(0..5_000))).unwrap();
 }
 
 #[test]
@@ -26,6 +26,18 @@ fn file_sink_keeps_the_contract() {
     let path = folder.path("out");
     let make = || FileSink::new(&path);
     block_on(sink::contract::check(make, &open_info(), &events(0..2_000), || read_log(&path))).unwrap();
+}
+
+#[test]
+fn sqlite_sink_keeps_the_contract() {
+    let folder = Folder::new();
+    let path = folder.path("copy.db");
+    let make = || SqliteSink::new(&path);
+    let there = || {
+        let mut reader = LocalLog::Database(path.clone()).open(ReadOptions::default()).unwrap();
+        std::iter::from_fn(|| reader.read_history().unwrap()).flat_map(|page| page.events).collect()
+    };
+    block_on(sink::contract::check(make, &open_info(), &events(0..2_000), there)).unwrap();
 }
 
 #[test]

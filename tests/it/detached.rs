@@ -14,7 +14,7 @@ use hydrant::event::{Position, StateEvent};
 use hydrant::node::{Node, NodeError, Outcome, Silent};
 use hydrant::sink::{Ack, CloseReason, Delivery, EventSink, OpenInfo, Opened, SinkError};
 use hydrant::sink_store::{KeyValue, Quota, SinkStore};
-use hydrant::source::{EventSource, FileSource, Reopen};
+use hydrant::source::{EventSource, LocalSource, Reopen};
 use hydrant::store::ReadOptions;
 use tokio_util::sync::CancellationToken;
 
@@ -141,7 +141,7 @@ impl World {
         let mut stream = open_info().stream;
         stream.epoch = store.epoch(&stream.name).unwrap().number;
         let log = self.log.clone();
-        let source = move || Box::new(FileSource::new(&log, ReadOptions::default())) as Box<dyn EventSource>;
+        let source = move || Box::new(LocalSource::file(&log, ReadOptions::default())) as Box<dyn EventSource>;
         let window = Arc::new(Window::new(stream.clone()));
         let reopen = Reopen::new(source.clone());
         let workers = GuestWorkers::start().unwrap();

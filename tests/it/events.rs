@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use hydrant::event::{Kind, StateEvent};
-use hydrant::store::{LogReader, OnBadLine, ReadOptions};
+use hydrant::store::{LogReader, OnBadLine, ReadLog, ReadOptions};
 use serde_json::Value;
 
 use crate::harness::{Folder, assert_exit, hydrant, root, stderr, stdout};

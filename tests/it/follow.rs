@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use hydrant::event::Position;
-use hydrant::store::{Finding, LogReader, OnBadLine, ReadError, ReadOptions};
+use hydrant::store::{At, Finding, LogReader, OnBadLine, ReadError, ReadLog, ReadOptions};
 
 use crate::harness::{Folder, append, line, lines};
 
@@ -182,7 +182,7 @@ fn a_node_that_restarts_after_a_torn_write_glues_and_the_event_is_delivered() {
     let page = reader.read_page().unwrap();
     assert_eq!(page.events.iter().map(|event| event.id()).collect::<Vec<_>>(), [3, 4]);
     let [Finding::Glued { place, bytes: 30, .. }] = page.findings.as_slice() else { panic!("{:?}", page.findings) };
-    assert_eq!((place.line, place.byte), (4, lines(0..3).len() as u64));
+    assert_eq!(place.at, At::Line { line: 4, byte: lines(0..3).len() as u64 });
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn a_bad_line_stops_after_what_came_before_it_or_is_skipped() {
     for _ in 0..2 {
         let error = reader.read_page().unwrap_err();
         let ReadError::BadLine(bad) = &error else { panic!("{error}") };
-        assert_eq!((bad.place.line, bad.place.byte), (4, lines(0..3).len() as u64));
+        assert_eq!(bad.place.at, At::Line { line: 4, byte: lines(0..3).len() as u64 });
         assert!(error.to_string().contains("state, line 4, byte"), "{error}");
     }
     let options = ReadOptions { on_bad_line: OnBadLine::Skip, ..ReadOptions::default() };

@@ -2,7 +2,7 @@
 
 use hydrant::config::{SinkConfig, SourceConfig};
 use hydrant::event::{Position, StateEvent, Time};
-use hydrant::store::{LogReader, OnBadLine, ReadOptions};
+use hydrant::store::{LogReader, OnBadLine, ReadLog, ReadOptions};
 use proptest::prelude::*;
 
 use crate::harness::{Folder, line, lines};

@@ -9,7 +9,7 @@ use hydrant::component::{CompileCache, ComponentSink, Limits, LoadError, SinkCom
 use hydrant::event::StateEvent;
 use hydrant::sink::OpenInfo;
 use hydrant::sink_store::{KeyValue, Quota, SinkStore};
-use hydrant::store::{LogReader, ReadOptions};
+use hydrant::store::{LogReader, ReadLog, ReadOptions};
 use hydrant::stream::{Stream, StreamFormat};
 use tempfile::TempDir;
 
@@ -76,9 +76,13 @@ impl Folder {
     }
 
     pub(crate) fn command(&self, source: &Path, sinks: &[&str], more: &[&str]) -> Command {
+        self.command_at(&format!("file://{}", source.display()), sinks, more)
+    }
+
+    /// A run over any source.
+    pub(crate) fn command_at(&self, source: &str, sinks: &[&str], more: &[&str]) -> Command {
         let mut command = hydrant();
-        command.arg("run").arg("--data-dir").arg(self.path("data"));
-        command.arg("--event-source").arg(format!("file://{}", source.display()));
+        command.arg("run").arg("--data-dir").arg(self.path("data")).args(["--event-source", source]);
         for sink in sinks {
             command.arg("--event-sink").arg(sink);
         }

@@ -13,6 +13,7 @@
 mod components;
 mod contract;
 mod crash;
+mod database;
 mod delivery;
 mod detached;
 mod events;

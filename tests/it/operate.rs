@@ -30,8 +30,13 @@ impl Drop for Running {
 
 impl Running {
     pub(crate) fn start(folder: Folder, sinks: &[&str], more: &[&str]) -> Self {
-        let source = folder.path("state");
-        let mut child = folder.command(&source, sinks, more).spawn().unwrap();
+        let source = format!("file://{}", folder.path("state").display());
+        Self::start_at(folder, &source, sinks, more)
+    }
+
+    /// One that follows any source.
+    pub(crate) fn start_at(folder: Folder, source: &str, sinks: &[&str], more: &[&str]) -> Self {
+        let mut child = folder.command_at(source, sinks, more).spawn().unwrap();
         let errors = BufReader::new(child.stderr.take().unwrap());
         let said = Arc::new(Mutex::new(Vec::new()));
         let saying = Arc::clone(&said);
@@ -268,7 +273,8 @@ fn state_that_nobody_takes_over_is_not_thrown_away() {
 fn last_words(mut running: Running, sink: &str) -> Vec<String> {
     assert_eq!(running.interrupt().0, Some(0));
     thread::sleep(Duration::from_millis(200));
-    let mut counts: Vec<String> = running.printed(sink).into_iter().filter(|line| line.split(' ').count() == 2).collect();
+    let mut counts: Vec<String> =
+        running.printed(sink).into_iter().filter(|line| line.split(' ').count() == 2).collect();
     // A tally is printed in the order of tags at each close; the sink is opened anew when the head becomes known.
     let last = counts.windows(2).rposition(|pair| pair[1] <= pair[0]).map_or(0, |end| end + 1);
     counts.drain(last..).collect()

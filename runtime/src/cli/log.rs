@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use hydrant::head::{self, HeadFold};
 use hydrant::store::{
-    Finding, LogReader, OnBadLine, ReadError, ReadOptions, ReadPage, RepairError, Survey, repair, survey,
+    Finding, LocalLog, OnBadLine, ReadError, ReadLog, ReadOptions, ReadPage, RepairError, Survey, repair, survey,
 };
 
 use super::progress::{Progress, write_stderr};
@@ -24,16 +24,16 @@ pub(super) fn run(command: LogCommand) -> Result<Exit, Failure> {
     }
 }
 
-fn open(path: &Path, check_grammar: bool) -> Result<LogReader, Failure> {
+fn open(path: &Path, check_grammar: bool) -> Result<Box<dyn ReadLog>, Failure> {
     let options = ReadOptions { on_bad_line: OnBadLine::Skip, check_grammar, ..ReadOptions::default() };
-    LogReader::open(path, options).map_err(Exit::Source.because())
+    LocalLog::at(path).open(options).map_err(Exit::Source.because())
 }
 
 /// Reads a log through with a progress bar; reports what it finds.
 fn read_through(path: &Path, check_grammar: bool, mut observe: impl FnMut(&ReadPage)) -> Result<Survey, Failure> {
     let mut reader = open(path, check_grammar)?;
     let progress = Progress::bytes("reading");
-    let surveyed = survey(&mut reader, |reader, page| {
+    let surveyed = survey(&mut *reader, |reader, page| {
         let (done, total) = reader.progress();
         progress.set(done, total, String::new);
         report(&page.findings);
@@ -132,7 +132,7 @@ const POLL: Duration = Duration::from_millis(100);
 fn tail(path: &Path, events: usize, follow: bool) -> Result<Exit, Failure> {
     let mut reader = open(path, false)?;
     let (mut last, mut findings) = (VecDeque::new(), 0);
-    survey(&mut reader, |_, page| {
+    survey(&mut *reader, |_, page| {
         for event in &page.events {
             last.push_back(event.json().to_owned());
             if last.len() > events {
@@ -147,12 +147,12 @@ fn tail(path: &Path, events: usize, follow: bool) -> Result<Exit, Failure> {
     let lines = last.iter().try_for_each(|line| writeln!(out, "{line}"));
     printed(lines.and_then(|()| out.flush()))?;
     if follow {
-        print_what_follows(&mut reader, &mut out)?;
+        print_what_follows(&mut *reader, &mut out)?;
     }
     Ok(exit_of(findings == 0))
 }
 
-fn print_what_follows(reader: &mut LogReader, out: &mut impl Write) -> Result<(), Failure> {
+fn print_what_follows(reader: &mut dyn ReadLog, out: &mut impl Write) -> Result<(), Failure> {
     loop {
         let page = reader.read_page().map_err(|error: ReadError| Exit::Source.because()(error))?;
         report(&page.findings);

@@ -10,7 +10,7 @@ use crate::component::{LIMITS, Limits};
 use crate::delivery::{FlushPolicy, TagFilter};
 
 /// Schemes of sinks.
-const SCHEMES: &str = "file:, stdout:, wasm:";
+const SCHEMES: &str = "file:, sqlite:, stdout:, wasm:";
 
 /// Parameters of every sink.
 const COMMON: [&str; 5] = ["flush", "lane", "name", "not-tags", "tags"];
@@ -22,6 +22,8 @@ pub enum SinkKind {
     Stdout,
     /// `file:`, a log to append to.
     File(PathBuf),
+    /// `sqlite:`, a database to insert into.
+    Database(PathBuf),
     /// `wasm:`, a component.
     Component {
         /// Its file.
@@ -73,6 +75,7 @@ impl SinkConfig {
             "stdout" => return Err(wrong_path("standard output has no path").into()),
             _ if parsed.path.is_empty() => return Err(wrong_path("a path is needed").into()),
             "file" => SinkKind::File(path.to_owned()),
+            "sqlite" => SinkKind::Database(path.to_owned()),
             _ => {
                 known.extend(LIMITS.iter().map(|limit| limit.name).chain(["config.NAME", "watch"]));
                 component(path, &mut settings)?
@@ -150,7 +153,7 @@ mod tests {
         assert!(error("wasm:a.wasm?fuel=100000&fuel=200000").contains("given twice"));
         assert!(error("stdout:x").contains("no path"));
         assert!(error("wasm:").contains("a path is needed"));
-        assert!(error("s3://bucket").contains("file:, stdout:, wasm:"));
+        assert!(error("s3://bucket").contains("file:, sqlite:, stdout:, wasm:"));
         assert!(error("stdout:?name=").contains("1 to 64 bytes"));
     }
 

@@ -8,22 +8,22 @@ use super::settings::Settings;
 use super::uri::{Uri, UriError};
 use super::{ConfigError, read};
 use crate::head::ExpectedHead;
-use crate::store::{OnBadLine, ReadOptions};
+use crate::store::{LocalLog, OnBadLine, ReadOptions};
 
 /// Schemes of sources.
-const SCHEMES: &str = "file:";
+const SCHEMES: &str = "file:, sqlite:";
 
-/// Parameters of a `file:` source.
+/// Parameters of a source that is a log on this machine.
 const KNOWN: [&str; 6] = ["contestation-period", "head-id", "max-line", "on-bad-line", "parties", "stream"];
 
 /// Bounds of `max-line` in bytes: a real event has at least dozens, and a line is held in memory whole.
 const MAX_LINE: std::ops::RangeInclusive<u64> = 1024..=(1 << 30);
 
-/// A `file:` source.
+/// A source that is a log on this machine.
 #[derive(Clone, Debug)]
 pub struct SourceConfig {
-    /// The live file.
-    pub path: PathBuf,
+    /// Where the log is.
+    pub log: LocalLog,
     /// The stream's name, if the operator gave one.
     pub stream: Option<String>,
     /// How the log is read.
@@ -46,7 +46,7 @@ impl SourceConfig {
     pub(super) fn new(uri: &str, settings: Vec<(String, String)>) -> Result<Self, ConfigError> {
         let parsed = Uri::parse(uri, SCHEMES)?;
         if parsed.path.is_empty() {
-            return Err(UriError::Path { uri: uri.to_owned(), problem: "a file source needs a path" }.into());
+            return Err(UriError::Path { uri: uri.to_owned(), problem: "a source needs a path" }.into());
         }
         let entries = parsed.parameters.into_iter().chain(settings).collect();
         let mut settings = Settings::new(format!("event source {uri:?}"), entries)?;
@@ -71,7 +71,13 @@ impl SourceConfig {
             max_line: max_line.unwrap_or(defaults.max_line),
             ..defaults
         };
-        Ok(Self { path: parsed.path.into(), stream, options, head })
+        let path = PathBuf::from(&parsed.path);
+        let log = match parsed.scheme.as_str() {
+            "sqlite" => LocalLog::Database(path),
+            _ if parsed.path.ends_with('/') || path.is_dir() => LocalLog::Folder(path),
+            _ => LocalLog::File(path),
+        };
+        Ok(Self { log, stream, options, head })
     }
 }
 
@@ -135,9 +141,17 @@ mod tests {
     #[test]
     fn parameters_are_read() {
         let source = SourceConfig::from_uri("file://state?on-bad-line=skip&max-line=1MiB&stream=my-head").unwrap();
-        assert_eq!(source.path, PathBuf::from("state"));
+        assert_eq!(source.log, LocalLog::File("state".into()));
         assert_eq!(source.stream.as_deref(), Some("my-head"));
         assert_eq!((source.options.on_bad_line, source.options.max_line), (OnBadLine::Skip, 1 << 20));
+    }
+
+    #[test]
+    fn a_slash_at_the_end_or_a_folder_at_the_path_means_a_folder() {
+        let log = |uri: &str| SourceConfig::from_uri(uri).unwrap().log;
+        assert_eq!(log("file:///nowhere/hydra/"), LocalLog::Folder("/nowhere/hydra/".into()));
+        assert_eq!(log("file:src"), LocalLog::Folder("src".into()));
+        assert_eq!(log("sqlite:///nowhere/hydra.db"), LocalLog::Database("/nowhere/hydra.db".into()));
     }
 
     #[test]

@@ -48,7 +48,11 @@ impl StateEvent {
     ///
     /// [`EnvelopeError`] if the text is not an object of that shape; [`EnvelopeError::NoEventId`] for a bare StateChanged.
     pub fn parse(json: impl Into<ByteString>) -> Result<Self, EnvelopeError> {
-        let json = Text::from(json.into());
+        Self::of_text(Text::from(json.into()))
+    }
+
+    /// As [`parse`](Self::parse), for a text that is part of a page.
+    pub(crate) fn of_text(json: Text) -> Result<Self, EnvelopeError> {
         let envelope = scan(&json)?;
         let id = envelope.id.ok_or(EnvelopeError::NoEventId)?;
         Ok(Self::from_envelope(id, envelope, json))

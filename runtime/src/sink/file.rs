@@ -9,7 +9,7 @@ use tokio::task::spawn_blocking;
 
 use super::{Ack, CloseReason, Delivery, EventSink, OpenInfo, Opened, SinkError};
 use crate::event::{Position, StateEvent};
-use crate::store::{DiskFile, LogAppender, LogReader, ReadOptions, own};
+use crate::store::{DiskFile, LogAppender, LogReader, ReadLog, ReadOptions, own};
 use crate::stream::StreamFormat;
 
 /// Appends each event's json to a file, durable after a flush.

@@ -2,6 +2,7 @@
 
 pub mod contract;
 mod file;
+mod sqlite;
 mod stdout;
 
 use std::error::Error;
@@ -16,6 +17,7 @@ use crate::sink_store::Saved;
 use crate::stream::{EventHash, Stream};
 
 pub use file::FileSink;
+pub use sqlite::SqliteSink;
 pub use stdout::StdoutSink;
 
 /// One of any number of places that events are put to.

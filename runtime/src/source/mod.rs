@@ -1,7 +1,7 @@
 //! Where events come from: ADR 29's EventSource.
 
 pub mod contract;
-mod file;
+mod local;
 
 use std::error::Error;
 use std::fmt;
@@ -14,7 +14,7 @@ use crate::event::StateEvent;
 use crate::store::{Finding, ReadError};
 use crate::stream::StreamFormat;
 
-pub use file::FileSource;
+pub use local::LocalSource;
 
 /// The one place that a node's events are read from, first its history, then what is added.
 ///

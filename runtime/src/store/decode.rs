@@ -7,8 +7,8 @@ use serde::de::IgnoredAny;
 use super::glued::{self, Piece};
 use super::line_reader::{RawLine, RawText};
 use super::report::{BadLine, Finding, LineFault, Place, TailKind};
-use crate::event::{EnvelopeError, StateEvent, Text, scan};
-use crate::stream::Anchors;
+use crate::event::{EnvelopeError, Position, StateEvent, Text, scan};
+use crate::stream::{Anchors, EventHash};
 
 /// What is known of a log up to the line that is read next.
 #[derive(Clone, Debug, Default)]
@@ -31,7 +31,8 @@ pub(super) struct Decoded {
     pub(super) findings: Vec<Finding>,
 }
 
-enum One {
+/// What a text that should be one event came to.
+pub(super) enum One {
     Event(StateEvent),
     Duplicate,
 }
@@ -39,6 +40,11 @@ enum One {
 impl Decoder {
     pub(super) fn new(check_grammar: bool) -> Self {
         Self { check_grammar, ..Self::default() }
+    }
+
+    /// The last event read.
+    pub(super) fn last(&self) -> Option<(Position, EventHash)> {
+        self.anchors.last()
     }
 
     /// Reads one line. On an error nothing of it was taken, though a line without an id has used up its id.
@@ -76,6 +82,16 @@ impl Decoder {
         Ok(())
     }
 
+    /// Reads a row that should be the event of this id.
+    pub(super) fn row(&mut self, id: i64, text: &Text) -> Result<One, LineFault> {
+        let event = scan(text)?.id.ok_or(EnvelopeError::NoEventId)?;
+        if i64::try_from(event) != Ok(id) {
+            return Err(LineFault::OtherId { row: id, event });
+        }
+        self.one(text)
+    }
+
+    /// Reads a text that should be one event above all before it.
     fn one(&mut self, text: &Text) -> Result<One, LineFault> {
         let envelope = scan(text)?;
         if self.check_grammar {
@@ -91,7 +107,8 @@ impl Decoder {
             if self.anchors.contains(&event) {
                 return Ok(One::Duplicate);
             }
-            return Err(LineFault::NotAbove { position, last, hashes: (self.anchors.get(position), hash) });
+            let hashes = Box::new((self.anchors.get(position), hash));
+            return Err(LineFault::NotAbove { position, last, hashes });
         }
         self.legacy += u64::from(is_legacy);
         self.anchors.push(&event);
@@ -152,7 +169,7 @@ impl Decoder {
     }
 }
 
-fn utf8(bytes: Bytes) -> Result<Text, LineFault> {
+pub(super) fn utf8(bytes: Bytes) -> Result<Text, LineFault> {
     let text = ByteString::try_from(bytes).map_err(|error| LineFault::Utf8 { at: error.valid_up_to() })?;
     Ok(text.into())
 }
@@ -175,11 +192,12 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::store::At;
 
     fn decode(decoder: &mut Decoder, lines: &[&str]) -> Vec<Result<u64, String>> {
         let mut results = Vec::new();
         for line in lines {
-            let place = Place { file: Path::new("state").into(), line: 1, byte: 0 };
+            let place = Place { file: Path::new("state").into(), at: At::Line { line: 1, byte: 0 } };
             let raw = RawLine { place, text: RawText::Bytes(Bytes::copy_from_slice(line.as_bytes())) };
             let mut decoded = Decoded::default();
             let outcome = decoder.line(raw, 1024, &mut decoded);

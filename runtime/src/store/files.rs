@@ -1,6 +1,6 @@
 //! The files that make up one log: `state` and its rotated predecessors `state-<id>`.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -20,21 +20,56 @@ impl FileId {
     }
 }
 
+/// The database that hydra-node keeps its events in from 2.1 on.
+pub(super) const DATABASE: &str = "hydra.db";
+
+/// What hydra-node 2.1 adds to the name of a log that it has taken into its database.
+const MIGRATED: &str = ".migrated";
+
 /// A log by the path of its live file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogFiles {
     live: PathBuf,
+    /// The name that the rotated ones are made from.
+    name: Option<OsString>,
 }
 
 impl LogFiles {
     /// The log whose live file is at this path.
     pub fn new(live: impl Into<PathBuf>) -> Self {
-        Self { live: live.into() }
+        let live: PathBuf = live.into();
+        let name = live.file_name().map(OsStr::to_owned);
+        Self { live, name }
+    }
+
+    /// The same log after the node has taken it into its database: nothing is appended to it any more.
+    pub(super) fn migrated(&self) -> Self {
+        let mut live = self.live.as_os_str().to_owned();
+        live.push(MIGRATED);
+        Self { live: live.into(), name: self.name.clone() }
+    }
+
+    /// Where the node keeps its events instead, if it has a database.
+    pub(super) fn database(&self) -> PathBuf {
+        self.folder().join(DATABASE)
     }
 
     /// Where the node appends.
     pub fn live(&self) -> &Path {
         &self.live
+    }
+
+    /// Where the log is now if its live file is gone because hydra-node 2.1 has taken it into its database.
+    pub(super) fn moved_to(&self) -> io::Result<Option<PathBuf>> {
+        if id_at(&self.live)?.is_some() {
+            return Ok(None);
+        }
+        for found in [self.database(), self.migrated().live] {
+            if id_at(&found)?.is_some() {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
     }
 
     /// The rotated files with the id in their names, in ascending order. hydra-node names them `state-<id>`, `<id>` being the
@@ -65,7 +100,7 @@ impl LogFiles {
 
     /// The id in a name if it is that of a rotated file of this log.
     pub fn rotated_id(&self, name: &OsStr) -> Option<u64> {
-        let id = name.to_str()?.strip_prefix(self.live.file_name()?.to_str()?)?.strip_prefix('-')?;
+        let id = name.to_str()?.strip_prefix(self.name.as_ref()?.to_str()?)?.strip_prefix('-')?;
         id.bytes().all(|byte| byte.is_ascii_digit()).then(|| id.parse().ok())?
     }
 
@@ -95,10 +130,13 @@ impl LogFiles {
         Ok(None)
     }
 
-    /// What is read after the rotated file of this id: the next rotated one, else the live file.
+    /// What is read after the rotated file of this id: the next rotated one, else the live file, under the name that it has now.
     pub(super) fn successor_of(&self, id: u64) -> io::Result<PathBuf> {
-        let next = self.rotated()?.into_iter().find(|(other, _)| *other > id);
-        Ok(next.map_or_else(|| self.live.clone(), |(_, path)| path))
+        if let Some((_, next)) = self.rotated()?.into_iter().find(|(other, _)| *other > id) {
+            return Ok(next);
+        }
+        let migrated = self.migrated().live;
+        Ok(if id_at(&self.live)?.is_none() && id_at(&migrated)?.is_some() { migrated } else { self.live.clone() })
     }
 }
 

@@ -4,7 +4,9 @@ use std::io;
 use std::path::PathBuf;
 
 use super::files::id_at;
-use super::reader::{LogReader, ReadError, ReadPage};
+use super::read::{ReadError, ReadLog, ReadPage};
+use super::reader::LogReader;
+use super::report::Finding;
 use crate::event::Position;
 use crate::stream::EventHash;
 
@@ -12,12 +14,14 @@ enum Change {
     None,
     /// The current file bears a rotated name now; this one comes after it.
     Rotated(PathBuf),
+    /// The node has taken the log into its database, which is there; nothing is appended here any more.
+    Moved(PathBuf),
     /// The current file is not part of the log any more, or is not what it was.
     Replaced,
 }
 
 impl LogReader {
-    pub(super) fn read_live(&mut self) -> Result<ReadPage, ReadError> {
+    pub(super) fn follow(&mut self) -> Result<ReadPage, ReadError> {
         if self.was_rewritten().map_err(|source| self.io(source))? {
             return self.relocate();
         }
@@ -29,14 +33,19 @@ impl LogReader {
             }
             match self.change().map_err(|source| self.io(source))? {
                 Change::None => {
+                    self.look_for_database(&mut page);
                     page.caught_up = true;
                     return Ok(page);
                 }
+                Change::Moved(found) => {
+                    return if self.read_rest(&mut page)? {
+                        Ok(page)
+                    } else {
+                        Err(ReadError::moved(self.files.live(), found))
+                    };
+                }
                 Change::Rotated(next) => {
-                    // Once more: the last line may have come between the read above and the renaming.
-                    self.read_lines(&mut page)?;
-                    self.read_tail(&mut page)?;
-                    if !page.events.is_empty() || !page.findings.is_empty() {
+                    if self.read_rest(&mut page)? {
                         return Ok(page);
                     }
                     match self.open_file(&next) {
@@ -50,6 +59,22 @@ impl LogReader {
                 }
                 Change::Replaced => return self.relocate(),
             }
+        }
+    }
+
+    /// Reads what came between the last read and the renaming of the file; false if that was nothing.
+    fn read_rest(&mut self, page: &mut ReadPage) -> Result<bool, ReadError> {
+        self.read_lines(page)?;
+        self.read_tail(page)?;
+        Ok(!page.events.is_empty() || !page.findings.is_empty())
+    }
+
+    /// Says once that a newer node has begun to keep its events elsewhere.
+    fn look_for_database(&mut self, page: &mut ReadPage) {
+        let database = self.files.database();
+        if !self.has_said_database && database.exists() {
+            self.has_said_database = true;
+            page.findings.push(Finding::DatabaseBeside { log: self.files.live().to_owned(), database });
         }
     }
 
@@ -67,8 +92,8 @@ impl LogReader {
             }
             live => match self.files.rotated_name_of(current)? {
                 Some(id) => self.files.successor_of(id).map(Change::Rotated),
-                // The log is gone; it may be about to come back.
-                None if live.is_none() => Ok(Change::None),
+                // The log is gone; without a database in its place it may be about to come back.
+                None if live.is_none() => Ok(self.files.moved_to()?.map_or(Change::None, Change::Moved)),
                 None => Ok(Change::Replaced),
             },
         }
@@ -85,8 +110,8 @@ impl LogReader {
 
     /// Opens the log anew and goes on behind the last event read.
     fn relocate(&mut self) -> Result<ReadPage, ReadError> {
-        let (path, options) = (self.files.live().to_owned(), self.options.clone());
-        let mut fresh = LogReader::open(path, options)?;
+        let options = self.options.clone();
+        let mut fresh = LogReader::open_files(self.files.clone(), options)?;
         let (duplicates, legacy) = (self.duplicates(), self.legacy());
         let mut page = match self.decoder.anchors.last() {
             Some((last, hash)) => fresh.seek(last, hash)?,
@@ -95,6 +120,7 @@ impl LogReader {
         page.history = false;
         fresh.end_history();
         (fresh.decoder.duplicates, fresh.decoder.legacy) = (duplicates, legacy);
+        fresh.has_said_database = self.has_said_database;
         *self = fresh;
         Ok(page)
     }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::appender::LogAppender;
 use super::log_file::DiskFile;
-use super::reader::{LogReader, ReadError, ReadOptions};
+use super::read::{ReadError, ReadLog, ReadOptions};
+use super::reader::LogReader;
 use super::repair::{RepairError, mend};
 
 /// Why a log could not be opened for writing.
@@ -80,7 +81,7 @@ pub(super) fn lock(path: &Path) -> Result<File, OwnError> {
 }
 
 /// Makes the names in the folder of `path` durable.
-pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     fs::File::open(super::files::LogFiles::new(path).folder())?.sync_all()
 }
 

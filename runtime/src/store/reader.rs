@@ -8,99 +8,10 @@ use std::path::{Path, PathBuf};
 use super::decode::{Decoded, Decoder};
 use super::files::{LogFiles, id_at};
 use super::glued::is_whole_event;
-use super::line_reader::{DEFAULT_MAX_LINE, LineReader, RawLine};
-use super::report::{BadLine, Finding, Place, TailKind};
+use super::line_reader::{LineReader, RawLine};
+use super::read::{OnBadLine, ReadError, ReadLog, ReadOptions, ReadPage};
+use super::report::{BadLine, Finding, TailKind};
 use crate::event::{Position, StateEvent};
-use crate::stream::EventHash;
-
-/// What to do with a line that cannot be delivered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnBadLine {
-    /// Fail, naming it.
-    #[default]
-    Stop,
-    /// Pass over it and report it.
-    Skip,
-}
-
-/// How a log is read.
-#[derive(Clone, Debug)]
-pub struct ReadOptions {
-    /// What to do with a bad line.
-    pub on_bad_line: OnBadLine,
-    /// The longest line taken, in bytes.
-    pub max_line: usize,
-    /// Whether each line is parsed as JSON to the last value, not only its envelope.
-    pub check_grammar: bool,
-}
-
-impl Default for ReadOptions {
-    /// Stop at a bad line, lines up to [`DEFAULT_MAX_LINE`], envelope only.
-    fn default() -> Self {
-        Self { on_bad_line: OnBadLine::Stop, max_line: DEFAULT_MAX_LINE, check_grammar: false }
-    }
-}
-
-/// Why a log could not be read on.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ReadError {
-    /// The file or its folder could not be read.
-    #[error("cannot read {path}", path = .path.display())]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// The cause.
-        #[source]
-        source: io::Error,
-    },
-    /// The path does not lead to a regular file.
-    #[error("{path} is not a file", path = .path.display())]
-    NotAFile {
-        /// The path.
-        path: PathBuf,
-    },
-    /// A line cannot be delivered, and bad lines are not to be skipped.
-    #[error("{0}: {fault}", fault = .0.fault)]
-    BadLine(BadLine),
-    /// The log has other history than what was read before.
-    #[error("{path} has diverged: event {last} (hash {expected}) was read before, now {found}", path = .path.display())]
-    Diverged {
-        /// The live file.
-        path: PathBuf,
-        /// The last position read before.
-        last: Position,
-        /// Its hash then.
-        expected: EventHash,
-        /// What is there now, in words.
-        found: String,
-    },
-    /// The log no longer reaches back to what was read before.
-    #[error("{path} has a gap: the last event read was {last}, the oldest there now is {oldest}", path = .path.display())]
-    Gap {
-        /// The live file.
-        path: PathBuf,
-        /// The last position read before.
-        last: Position,
-        /// The oldest position there now.
-        oldest: Position,
-    },
-}
-
-/// Some events of a log in order.
-#[derive(Debug, Default)]
-pub struct ReadPage {
-    /// The events.
-    pub events: Vec<StateEvent>,
-    /// Where each event stands, if [`check_grammar`](ReadOptions::check_grammar) is set; else nothing.
-    pub places: Vec<Place>,
-    /// What else there is to say about the lines read.
-    pub findings: Vec<Finding>,
-    /// Whether all of this was there when the log was opened. Once false it stays so.
-    pub history: bool,
-    /// Whether nothing further is there now.
-    pub caught_up: bool,
-}
 
 /// Bytes of lines in one page: enough that what a page costs does not matter, little enough to hold a few at once.
 const PAGE_BYTES: u64 = 512 * 1024;
@@ -128,6 +39,8 @@ pub struct LogReader {
     stopped: Option<BadLine>,
     /// The last line of the last page and where it stood, to notice a file that was rewritten in place.
     pub(super) last_line: Option<(u64, StateEvent)>,
+    /// Whether it was said that there is a database beside the log.
+    pub(super) has_said_database: bool,
     bytes_total: u64,
     bytes_done: u64,
 }
@@ -140,6 +53,15 @@ impl LogReader {
     /// If there is neither that file nor a rotated one, or one cannot be read.
     pub fn open(path: impl Into<PathBuf>, options: ReadOptions) -> Result<Self, ReadError> {
         let files = LogFiles::new(path);
+        if let Some(found) =
+            files.moved_to().map_err(|source| ReadError::Io { path: files.live().to_owned(), source })?
+        {
+            return Err(ReadError::moved(files.live(), found));
+        }
+        Self::open_files(files, options)
+    }
+
+    pub(super) fn open_files(files: LogFiles, options: ReadOptions) -> Result<Self, ReadError> {
         let fail = |path: &Path| {
             let path = path.to_owned();
             |source| ReadError::Io { path, source }
@@ -182,64 +104,10 @@ impl LogReader {
             pending: None,
             stopped: None,
             last_line: None,
+            has_said_database: false,
             bytes_total,
             bytes_done: 0,
         })
-    }
-
-    /// The position of the last event read.
-    pub fn last(&self) -> Option<Position> {
-        self.decoder.anchors.last().map(|(position, _)| position)
-    }
-
-    /// Lines that repeated an event just read and were dropped.
-    pub fn duplicates(&self) -> u64 {
-        self.decoder.duplicates
-    }
-
-    /// Lines that carried no id and were given one.
-    pub fn legacy(&self) -> u64 {
-        self.decoder.legacy
-    }
-
-    /// How much of the log as it was at open has been read, and how much there was, in bytes.
-    pub fn progress(&self) -> (u64, u64) {
-        ((self.bytes_done + self.current.read_to()).min(self.bytes_total), self.bytes_total)
-    }
-
-    /// Reads on in what was there when the log was opened; none once that is exhausted.
-    ///
-    /// # Errors
-    ///
-    /// [`ReadError`]. Events before a bad line come in a page of their own first.
-    pub fn read_history(&mut self) -> Result<Option<ReadPage>, ReadError> {
-        if let Some(bad) = self.stopped.clone() {
-            return Err(ReadError::BadLine(bad));
-        }
-        let mut page = ReadPage { history: true, ..ReadPage::default() };
-        while self.history_end.is_some() && page.events.is_empty() {
-            if self.read_lines(&mut page)? {
-                continue;
-            }
-            self.read_tail(&mut page)?;
-            if !self.next_file()? {
-                self.history_end = None;
-            }
-        }
-        let is_empty = page.events.is_empty() && page.findings.is_empty();
-        Ok((!is_empty).then_some(page))
-    }
-
-    /// Reads on: some events, or none if nothing further is there now.
-    ///
-    /// # Errors
-    ///
-    /// [`ReadError`]. Events before a bad line come in a page of their own first.
-    pub fn read_page(&mut self) -> Result<ReadPage, ReadError> {
-        match self.read_history()? {
-            Some(page) => Ok(page),
-            None => self.read_live(),
-        }
     }
 
     /// Goes on to the next file of history; false if there is none.
@@ -265,10 +133,10 @@ impl LogReader {
 
     /// Reads lines of the current file into the page; false once nothing (of history) is left in it.
     pub(super) fn read_lines(&mut self, page: &mut ReadPage) -> Result<bool, ReadError> {
-        let start = self.current.place().byte;
+        let start = self.current.byte();
         let mut decoded = Decoded::default();
         let mut more = true;
-        while more && self.current.place().byte - start < PAGE_BYTES {
+        while more && self.current.byte() - start < PAGE_BYTES {
             let Some(line) = self.next_line()? else {
                 more = false;
                 break;
@@ -300,7 +168,7 @@ impl LogReader {
     /// Puts what lines came to into a page.
     fn add(&mut self, page: &mut ReadPage, mut decoded: Decoded) {
         if let Some(event) = decoded.events.last() {
-            let byte = self.current.place().byte.checked_sub(event.bytes() as u64 + 1);
+            let byte = self.current.byte().checked_sub(event.bytes() as u64 + 1);
             self.last_line = byte.map(|byte| (byte, event.clone()));
         }
         page.events.append(&mut decoded.events);
@@ -317,7 +185,7 @@ impl LogReader {
         }
         let line = self.current.next_line();
         let line = line.map_err(|source| ReadError::Io { path: self.current.path().to_path_buf(), source })?;
-        let newline_at = self.current.place().byte.saturating_sub(1);
+        let newline_at = self.current.byte().saturating_sub(1);
         match self.history_end {
             Some(end) if line.is_some() && self.in_last_file() && newline_at > end => {
                 self.pending = line;
@@ -325,6 +193,11 @@ impl LogReader {
             }
             _ => Ok(line),
         }
+    }
+
+    /// What is known of the log up to here, for another reader to go on with.
+    pub(super) fn into_decoder(self) -> Decoder {
+        self.decoder
     }
 
     /// Treats all that follows as live; further files are found by following.
@@ -361,6 +234,46 @@ impl LogReader {
         self.add(page, decoded);
         self.last_line = None;
         Ok(())
+    }
+}
+
+impl ReadLog for LogReader {
+    fn read_history(&mut self) -> Result<Option<ReadPage>, ReadError> {
+        if let Some(bad) = self.stopped.clone() {
+            return Err(ReadError::BadLine(bad));
+        }
+        let mut page = ReadPage { history: true, ..ReadPage::default() };
+        while self.history_end.is_some() && page.events.is_empty() {
+            if self.read_lines(&mut page)? {
+                continue;
+            }
+            self.read_tail(&mut page)?;
+            if !self.next_file()? {
+                self.history_end = None;
+            }
+        }
+        let is_empty = page.events.is_empty() && page.findings.is_empty();
+        Ok((!is_empty).then_some(page))
+    }
+
+    fn read_live(&mut self) -> Result<ReadPage, ReadError> {
+        self.follow()
+    }
+
+    fn last(&self) -> Option<Position> {
+        self.decoder.last().map(|(position, _)| position)
+    }
+
+    fn duplicates(&self) -> u64 {
+        self.decoder.duplicates
+    }
+
+    fn legacy(&self) -> u64 {
+        self.decoder.legacy
+    }
+
+    fn progress(&self) -> (u64, u64) {
+        ((self.bytes_done + self.current.read_to()).min(self.bytes_total), self.bytes_total)
     }
 }
 

@@ -6,8 +6,9 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::owner::{OwnError, lock, refuse_node_folder, sync_folder};
-use super::reader::{LogReader, OnBadLine, ReadError, ReadOptions};
-use super::report::{Finding, TailKind};
+use super::read::{OnBadLine, ReadError, ReadLog, ReadOptions};
+use super::reader::LogReader;
+use super::report::{At, Finding, Place, TailKind};
 
 /// Why a log could not be mended.
 #[derive(Debug, thiserror::Error)]
@@ -89,10 +90,10 @@ pub fn repair(path: &Path) -> Result<(Option<Repair>, Vec<Finding>), RepairError
 pub(super) fn mend(file: &File, path: &Path, finding: &Finding) -> Result<Option<Repair>, RepairError> {
     let cut = |source| RepairError::Cut { path: path.to_owned(), source };
     match finding {
-        Finding::Tail { kind, place, .. } if &*place.file == path => {
-            let (kept_in, bytes) = set_aside(file, path, place.byte).map_err(cut)?;
-            file.set_len(place.byte).and_then(|()| file.sync_all()).map_err(cut)?;
-            Ok(Some(Repair::Cut { kind: *kind, byte: place.byte, bytes, kept_in }))
+        Finding::Tail { kind, place: Place { file: tail_of, at: At::Line { byte, .. } }, .. } if &**tail_of == path => {
+            let (kept_in, bytes) = set_aside(file, path, *byte).map_err(cut)?;
+            file.set_len(*byte).and_then(|()| file.sync_all()).map_err(cut)?;
+            Ok(Some(Repair::Cut { kind: *kind, byte: *byte, bytes, kept_in }))
         }
         Finding::NoNewline { place } if &*place.file == path => {
             let mut file = file;

@@ -1,26 +1,45 @@
 //! What a reader has to say about a log besides its events.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::event::{EnvelopeError, Position};
 use crate::stream::EventHash;
 
-/// A line of a file.
+/// Where an event, or what should have been one, stands in a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     /// The file it is in.
     pub file: Arc<Path>,
-    /// Its number, from 1.
-    pub line: u64,
-    /// Where it begins, in bytes from 0.
-    pub byte: u64,
+    /// Where in that file.
+    pub at: At,
+}
+
+/// Where in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum At {
+    /// A line of a file.
+    Line {
+        /// Its number, from 1.
+        line: u64,
+        /// Where it begins, in bytes from 0.
+        byte: u64,
+    },
+    /// A row of a database.
+    Row {
+        /// Its key.
+        id: i64,
+    },
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, line {}, byte {}", self.file.display(), self.line, self.byte)
+        let file = self.file.display();
+        match self.at {
+            At::Line { line, byte } => write!(f, "{file}, line {line}, byte {byte}"),
+            At::Row { id } => write!(f, "{file}, row {id}"),
+        }
     }
 }
 
@@ -56,8 +75,19 @@ pub enum LineFault {
         /// The last position before it.
         last: Position,
         /// The remembered hash of that position, if any, and the line's.
-        hashes: (Option<EventHash>, EventHash),
+        hashes: Box<(Option<EventHash>, EventHash)>,
     },
+    /// A row of a database whose event bears another id than the row.
+    #[error("the row bears the id {row}, the event in it {event}")]
+    OtherId {
+        /// The row's key.
+        row: i64,
+        /// The event's id.
+        event: u64,
+    },
+    /// A row of schema 2 that is not CBOR items of an event.
+    #[error("{0}")]
+    NotItems(String),
     /// A line without an id follows the largest id there is.
     #[error("no id is left for a line without one")]
     IdsExhausted,
@@ -133,6 +163,20 @@ pub enum Finding {
         /// How many there are in a row of lines read together.
         lines: u64,
     },
+    /// A database of hydra-node 2.1 lies beside a log on files: the node keeps its events there.
+    DatabaseBeside {
+        /// The log.
+        log: PathBuf,
+        /// The database.
+        database: PathBuf,
+    },
+    /// A file of the log is left out: its events are not of this stream's format.
+    LeftOut {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        why: String,
+    },
     /// The last event is whole, but the newline after it is missing.
     NoNewline {
         /// Where the event begins.
@@ -143,7 +187,7 @@ pub enum Finding {
 impl Finding {
     /// Whether a log with this in it is not whole.
     pub fn is_fault(&self) -> bool {
-        !matches!(self, Self::Repeated { .. })
+        !matches!(self, Self::Repeated { .. } | Self::DatabaseBeside { .. })
     }
 }
 
@@ -159,6 +203,14 @@ impl fmt::Display for Finding {
                 write!(f, "{kind} tail of {bytes} bytes at {place}; every event before it is whole")
             }
             Self::Repeated { place, lines } => write!(f, "dropped {lines} repeated lines from {place} on"),
+            Self::DatabaseBeside { log, database } => write!(
+                f,
+                "{} lies beside {}: hydra-node 2.1 and later keep their events there; a folder as the event source (file://…/ with a slash at \
+                 the end) reads both",
+                database.display(),
+                log.display()
+            ),
+            Self::LeftOut { file, why } => write!(f, "{} is left out: {why}", file.display()),
             Self::NoNewline { place } => write!(f, "no newline after the last event at {place}; the event is whole"),
         }
     }

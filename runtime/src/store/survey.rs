@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::reader::{LogReader, ReadError, ReadPage};
+use super::read::{ReadError, ReadLog, ReadPage};
 use crate::event::{Kind, Position, StateEvent};
 
 /// What a log holds.
@@ -59,8 +59,8 @@ impl Survey {
 ///
 /// # Errors
 ///
-/// As [`LogReader::read_page`].
-pub fn survey(reader: &mut LogReader, mut observe: impl FnMut(&LogReader, &ReadPage)) -> Result<Survey, ReadError> {
+/// As [`ReadLog::read_history`].
+pub fn survey(reader: &mut dyn ReadLog, mut observe: impl FnMut(&dyn ReadLog, &ReadPage)) -> Result<Survey, ReadError> {
     let mut survey = Survey::default();
     while let Some(page) = reader.read_history()? {
         page.events.iter().for_each(|event| survey.count(event));

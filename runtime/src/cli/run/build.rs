@@ -9,7 +9,7 @@ use hydrant::component::{ComponentVersions, Limits, SinkEngine, short_digest};
 use hydrant::config::{LaneConfig, SinkConfig, SinkKind};
 use hydrant::data_dir::DataDir;
 use hydrant::delivery::{DetachedSink, InlineSink};
-use hydrant::sink::{EventSink, FileSink, StdoutSink};
+use hydrant::sink::{EventSink, FileSink, SqliteSink, StdoutSink};
 use hydrant::sink_store::{ActiveVersion, KeyValue, SinkStore};
 
 use crate::cli::{Exit, Failure};
@@ -91,6 +91,7 @@ impl Builder<'_> {
         match &config.kind {
             SinkKind::Stdout => native(Box::new(StdoutSink::new())),
             SinkKind::File(path) => native(Box::new(FileSink::new(path))),
+            SinkKind::Database(path) => native(Box::new(SqliteSink::new(path))),
             SinkKind::Component { path, limits, config: settings, .. } => {
                 let name = &config.name;
                 let context = || format!("sink {name:?} cannot be loaded from {}", path.display());

@@ -1,4 +1,4 @@
-//! `file:` as a source: hydra-node's log, read beside the node and followed.
+//! `file:` and `sqlite:` as sources: the log that a node keeps on this machine, read beside the node and followed.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,39 +7,46 @@ use async_trait::async_trait;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::{EventSource, Next, Page, Progress, SourceError};
-use crate::store::{LogReader, ReadError, ReadOptions, ReadPage};
+use crate::store::{LocalLog, ReadError, ReadLog, ReadOptions, ReadPage};
 use crate::stream::StreamFormat;
 
-/// How long to wait before looking again for what was appended. Looking costs two system calls.
+/// How long to wait before looking again for what was appended. Looking costs a few system calls.
 const POLL: Duration = Duration::from_millis(20);
 
-type Reading = JoinHandle<(LogReader, Result<ReadPage, ReadError>)>;
+type Reading = JoinHandle<(Box<dyn ReadLog>, Result<ReadPage, ReadError>)>;
 
-/// Reads a log with its rotated files and follows it. Nothing is ever written.
+/// Reads a log with what its rotations leave behind, and follows it. Nothing is ever written.
 ///
 /// Files are read on a thread of their own, one page ahead of delivery.
 #[derive(Debug)]
-pub struct FileSource {
-    path: PathBuf,
+pub struct LocalSource {
+    log: LocalLog,
     options: ReadOptions,
+    format: StreamFormat,
     state: State,
 }
 
 #[derive(Debug)]
 enum State {
     Closed,
-    Idle(Box<LogReader>),
+    Idle(Box<dyn ReadLog>),
     Reading(Reading),
 }
 
-impl FileSource {
-    /// The log whose live file is at `path`.
-    pub fn new(path: impl Into<PathBuf>, options: ReadOptions) -> Self {
-        Self { path: path.into(), options, state: State::Closed }
+impl LocalSource {
+    /// The log at this place. What format its events have is looked up now.
+    pub fn new(log: LocalLog, options: ReadOptions) -> Self {
+        let format = log.format();
+        Self { log, options, format, state: State::Closed }
+    }
+
+    /// The log on files whose live file is at `path`.
+    pub fn file(path: impl Into<PathBuf>, options: ReadOptions) -> Self {
+        Self::new(LocalLog::File(path.into()), options)
     }
 }
 
-fn start_reading(mut reader: LogReader) -> Reading {
+fn start_reading(mut reader: Box<dyn ReadLog>) -> Reading {
     spawn_blocking(move || {
         let page = reader.read_page();
         (reader, page)
@@ -47,26 +54,26 @@ fn start_reading(mut reader: LogReader) -> Reading {
 }
 
 #[async_trait]
-impl EventSource for FileSource {
+impl EventSource for LocalSource {
     fn describe(&self) -> String {
-        format!("file {}", self.path.display())
+        self.log.to_string()
     }
 
     fn format(&self) -> StreamFormat {
-        StreamFormat::state_event()
+        self.format.clone()
     }
 
     async fn open(&mut self) -> Result<(), SourceError> {
-        let (path, options) = (self.path.clone(), self.options.clone());
-        let reader = spawn_blocking(move || LogReader::open(path, options)).await;
-        self.state = State::Idle(Box::new(reader.map_err(|error| SourceError::Other(error.into()))??));
+        let (log, options) = (self.log.clone(), self.options.clone());
+        let reader = spawn_blocking(move || log.open(options)).await;
+        self.state = State::Idle(reader.map_err(|error| SourceError::Other(error.into()))??);
         Ok(())
     }
 
     async fn get_events(&mut self) -> Result<Page, SourceError> {
         // The reading task stays in `state` while it is awaited, so a call that is dropped loses nothing.
         self.state = match std::mem::replace(&mut self.state, State::Closed) {
-            State::Idle(reader) => State::Reading(start_reading(*reader)),
+            State::Idle(reader) => State::Reading(start_reading(reader)),
             other => other,
         };
         let State::Reading(reading) = &mut self.state else {
@@ -79,7 +86,7 @@ impl EventSource for FileSource {
         let (done, total) = reader.progress();
         self.state = match page.history {
             true => State::Reading(start_reading(reader)),
-            false => State::Idle(Box::new(reader)),
+            false => State::Idle(reader),
         };
         Ok(Page {
             next: if page.caught_up { Next::Wait(POLL) } else { Next::More },

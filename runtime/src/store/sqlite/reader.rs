@@ -1,0 +1,472 @@
+//! Reads a database with the archives of its rotations in order, and follows it.
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::sleep;
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use super::archives;
+use super::beside::{Look, Traces, look};
+use super::rows::{self, Bounds, RowPage, Schema};
+use crate::event::{Kind, Position};
+use crate::store::decode::{Decoder, One};
+use crate::store::read::{OnBadLine, ReadError, ReadLog, ReadOptions, ReadPage};
+use crate::store::report::{At, BadLine, Finding, LineFault, Place};
+use crate::stream::StreamFormat;
+
+/// How long a database at open may be in a state in which it cannot be read: a node that starts or stops takes moments.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often it is looked at meanwhile.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// A database whose files were written to longer ago than this, in seconds, and have not changed since the last look, has nothing new: the
+/// clock of the file system ticks much finer.
+const SETTLED: i64 = 2;
+
+/// Reads hydra-node's database, with the archives of its rotations, as one sequence of events.
+///
+/// Each page is read in a transaction of its own, which has ended when the page is given out.
+#[derive(Debug)]
+pub struct DatabaseReader {
+    path: Arc<Path>,
+    options: ReadOptions,
+    decoder: Decoder,
+    schema: Schema,
+    /// To be read before the database itself.
+    archives: VecDeque<Arc<Path>>,
+    /// The last position of history, while that is being read.
+    history_end: Option<Position>,
+    /// The first position at open, until something was read.
+    begin: Option<Position>,
+    /// What was read with the last of history and comes after it.
+    pending: Option<ReadPage>,
+    /// The bad row that reading stopped at.
+    stopped: Option<BadLine>,
+    /// The last bad row that was passed over.
+    passed: Option<i64>,
+    /// The database when it had nothing new.
+    quiet: Option<Traces>,
+    /// The first and the last id at open, and the bytes of all files.
+    extent: (i64, i64, u64),
+    /// What is to be said with the first page.
+    findings: Vec<Finding>,
+}
+
+const OTHER_FORMAT: &str = "and what was read before is of another: its events have another format from here on, which is another stream; start \
+                            again";
+
+/// What a step came to.
+enum Step {
+    /// Something was read.
+    Page(ReadPage),
+    /// Reading goes on elsewhere.
+    On,
+    /// There is nothing further now.
+    Nothing,
+    /// It cannot be read at this moment.
+    NotNow(String),
+}
+
+impl DatabaseReader {
+    /// Opens the database at `path`. Waits a while if it cannot be read at this moment.
+    ///
+    /// # Errors
+    ///
+    /// If it is not there, cannot be read, or is of a schema that is not known.
+    pub fn open(path: impl Into<PathBuf>, options: ReadOptions) -> Result<Self, ReadError> {
+        let decoder = Decoder::new(options.check_grammar);
+        let path: Arc<Path> = path.into().into();
+        let Bounds { schema, ids } = patiently(&path, || look(&path, rows::bounds))?;
+        refuse_unknown(&path, schema)?;
+        let mut reader = Self {
+            path,
+            options,
+            decoder,
+            schema,
+            archives: VecDeque::new(),
+            history_end: None,
+            begin: None,
+            pending: None,
+            stopped: None,
+            passed: None,
+            quiet: None,
+            extent: (0, 0, 0),
+            findings: Vec::new(),
+        };
+        reader.find_archives(ids)?;
+        if let Some((first, _)) = ids {
+            let limit = reader.options.max_line;
+            let page =
+                patiently(&reader.path, || look(&reader.path, |connection| rows::read(connection, first, limit)))?;
+            reader.begin = page.first_position();
+        }
+        reader.history_end = reader.find_end(ids)?;
+        Ok(reader)
+    }
+
+    /// The format of the events of the database at `path`, as far as that can be told now.
+    pub fn format_of(path: &Path) -> StreamFormat {
+        match look(path, rows::bounds) {
+            Ok(Look::Seen(Bounds { schema: Schema::CborItems, .. })) => StreamFormat::cbor_items(),
+            _ => StreamFormat::state_event(),
+        }
+    }
+
+    /// The format of the events.
+    pub fn format(&self) -> StreamFormat {
+        match self.schema {
+            Schema::CborItems => StreamFormat::cbor_items(),
+            _ => StreamFormat::state_event(),
+        }
+    }
+
+    /// Goes on behind the last event that another reader of the same log has read.
+    pub(in crate::store) fn go_on_after(&mut self, decoder: Decoder) {
+        if let Some((last, _)) = decoder.last() {
+            self.archives.retain(|archive| archives::last_id(archive, &self.path).is_none_or(|id| is_after(id, last)));
+        }
+        self.decoder = decoder;
+    }
+
+    /// Refuses to go on if the events are of another format than those before.
+    pub(in crate::store) fn refuse_other_format(&self, format: &StreamFormat) -> Result<(), ReadError> {
+        match self.format() == *format {
+            true => Ok(()),
+            false => Err(ReadError::Schema {
+                path: self.path.to_path_buf(),
+                found: self.schema.version(),
+                expected: OTHER_FORMAT,
+            }),
+        }
+    }
+
+    /// Treats all that follows as live.
+    pub(in crate::store) fn end_history(&mut self) {
+        self.history_end = None;
+    }
+
+    /// The archives that come before the rows of the database.
+    fn find_archives(&mut self, ids: Option<(i64, i64)>) -> Result<(), ReadError> {
+        let all = archives::of(&self.path).map_err(|source| self.io(source))?;
+        let first = ids.map_or(i64::MAX, |(first, _)| first);
+        // One that goes on behind the database's first row is a rotation in progress: what is in it is in the database.
+        for (_, path) in all.into_iter().filter(|(id, _)| *id <= first) {
+            let Bounds { schema, .. } = patiently(&path, || look(&path, rows::bounds))?;
+            if schema == self.schema || self.schema == Schema::None {
+                self.archives.push_back(path.into());
+            } else {
+                let why = "its rows are of another schema than those of the database".to_owned();
+                self.findings.push(Finding::LeftOut { file: path, why });
+            }
+        }
+        Ok(())
+    }
+
+    /// Where history ends, and how much of it there is.
+    fn find_end(&mut self, ids: Option<(i64, i64)>) -> Result<Option<Position>, ReadError> {
+        let end = match (ids, self.archives.back()) {
+            (Some((_, last)), _) => Some((Arc::clone(&self.path), last)),
+            (None, Some(archive)) => {
+                let Bounds { ids, .. } = patiently(archive, || look(archive, rows::bounds))?;
+                ids.map(|(_, last)| (Arc::clone(archive), last))
+            }
+            (None, None) => None,
+        };
+        let Some((path, last)) = end else { return Ok(None) };
+        let limit = self.options.max_line;
+        let page = patiently(&path, || look(&path, |connection| rows::read(connection, last, limit)))?;
+        let newest = page.first_position();
+        let first = match self.archives.front() {
+            Some(archive) => patiently(archive, || look(archive, rows::bounds))?.ids.map_or(0, |(first, _)| first),
+            None => ids.map_or(0, |(first, _)| first),
+        };
+        let bytes = self.archives.iter().chain([&self.path]);
+        let bytes = bytes.filter_map(|path| path.metadata().ok()).map(|metadata| metadata.len()).sum();
+        self.extent = (first, last, bytes);
+        Ok(newest)
+    }
+
+    /// Reads a page of rows, from an archive while there are any.
+    fn step(&mut self) -> Result<Step, ReadError> {
+        if let Some(bad) = self.stopped.clone() {
+            return Err(ReadError::BadLine(bad));
+        }
+        let archive = self.archives.front().cloned();
+        let path = archive.clone().unwrap_or_else(|| Arc::clone(&self.path));
+        let before = match Traces::of(&path) {
+            Ok(traces) => traces,
+            // The database is gone; it may be about to come back.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && archive.is_none() => return Ok(Step::Nothing),
+            Err(source) => return Err(ReadError::Io { path: path.to_path_buf(), source }),
+        };
+        if archive.is_none() && self.quiet == Some(before) {
+            return Ok(Step::Nothing);
+        }
+        let (from, limit) = (self.from(), self.options.max_line);
+        let page = match look(&path, |connection| rows::read(connection, from, limit))? {
+            Look::Seen(page) => page,
+            Look::NotNow(why) => return Ok(Step::NotNow(why)),
+        };
+        self.check_schema(&path, page.schema)?;
+        let step = self.take(archive, page)?;
+        if matches!(step, Step::Nothing) {
+            let now = UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_secs().cast_signed());
+            self.quiet = (before.modified() < now - SETTLED).then_some(before);
+        }
+        Ok(step)
+    }
+
+    /// The id from which on rows are asked for: the last one read is looked at again, to know that it is still there.
+    fn from(&self) -> i64 {
+        self.decoder.last().map_or(i64::MIN, |(last, _)| i64::try_from(last.id).unwrap_or(i64::MAX))
+    }
+
+    fn check_schema(&mut self, path: &Path, schema: Schema) -> Result<(), ReadError> {
+        refuse_unknown(path, schema)?;
+        match (self.schema, schema) {
+            // The first rows of a new database; they are of the format that was announced.
+            (Schema::None, Schema::Json) => self.schema = schema,
+            (before, now) if before == now || now == Schema::None => {}
+            (_, now) => {
+                return Err(ReadError::Schema { path: path.to_owned(), found: now.version(), expected: OTHER_FORMAT });
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, archive: Option<Arc<Path>>, rows: RowPage) -> Result<Step, ReadError> {
+        let Some(first) = rows.first() else { return self.end_of(archive.is_some()) };
+        if let Some(last) = self.last().filter(|last| first > id_of(*last)) {
+            return self.bridge(archive.is_some(), last, first, &rows);
+        }
+        if let Some(begin) = self.begin.take_if(|_| archive.is_none())
+            && self.last().is_none()
+            && rows.first_position().is_some_and(|first| first > begin)
+        {
+            return self.bridge(false, begin, first, &rows);
+        }
+        let path = archive.clone().unwrap_or_else(|| Arc::clone(&self.path));
+        let page = self.decode(&path, rows)?;
+        if !page.events.is_empty() || !page.findings.is_empty() || self.stopped.is_some() {
+            return Ok(Step::Page(page));
+        }
+        match archive {
+            Some(_) => {
+                self.archives.pop_front();
+                Ok(Step::On)
+            }
+            None => Ok(Step::Nothing),
+        }
+    }
+
+    /// No row is there from the last event read on.
+    fn end_of(&mut self, in_archive: bool) -> Result<Step, ReadError> {
+        match (in_archive, self.decoder.last()) {
+            (true, _) => {
+                self.archives.pop_front();
+                Ok(Step::On)
+            }
+            (false, None) => Ok(Step::Nothing),
+            (false, Some((last, expected))) => {
+                let found = match look(&self.path, rows::bounds)? {
+                    Look::Seen(Bounds { ids: Some((_, newest)), .. }) if newest >= id_of(last) => return Ok(Step::On),
+                    Look::Seen(Bounds { ids: Some((_, newest)), .. }) => format!("the database ends at event {newest}"),
+                    Look::Seen(_) => "the database is empty".to_owned(),
+                    Look::NotNow(why) => return Ok(Step::NotNow(why)),
+                };
+                Err(ReadError::Diverged { path: self.path.to_path_buf(), last, expected, found })
+            }
+        }
+    }
+
+    /// The first row comes after an event that is not there any more: it was rotated away.
+    fn bridge(&mut self, in_archive: bool, last: Position, first: i64, rows: &RowPage) -> Result<Step, ReadError> {
+        if !in_archive {
+            let all = archives::of(&self.path).map_err(|source| self.io(source))?;
+            self.archives = all
+                .into_iter()
+                .filter(|(id, _)| *id <= first && is_after(*id, last))
+                .map(|(_, path)| path.into())
+                .collect();
+        }
+        if in_archive || self.archives.is_empty() {
+            let oldest = rows.first_position().unwrap_or(last);
+            return Err(ReadError::Gap { path: self.path.to_path_buf(), last, oldest });
+        }
+        Ok(Step::On)
+    }
+
+    fn decode(&mut self, path: &Arc<Path>, rows: RowPage) -> Result<ReadPage, ReadError> {
+        let mut page = ReadPage::default();
+        for (id, text) in rows.texts(self.options.max_line) {
+            let last = self.decoder.last();
+            let outcome = text.and_then(|text| self.decoder.row(id, &text));
+            let fault = match outcome {
+                Ok(One::Event(event)) => {
+                    if self.options.check_grammar {
+                        page.places.push(Place { file: Arc::clone(path), at: At::Row { id } });
+                    }
+                    page.events.push(event);
+                    continue;
+                }
+                // The last one read, looked at again.
+                Ok(One::Duplicate) => continue,
+                Err(fault) => fault,
+            };
+            if let (LineFault::NotAbove { position, hashes, .. }, Some((last, expected))) = (&fault, last)
+                && *position == last
+            {
+                let hash = hashes.1;
+                let found = format!("event {position} (hash {hash}) is in its place");
+                return Err(ReadError::Diverged { path: self.path.to_path_buf(), last, expected, found });
+            }
+            // A bad row is said once, though it is looked at again until a good one comes after it.
+            if self.passed.is_some_and(|passed| id <= passed) {
+                continue;
+            }
+            self.passed = Some(id);
+            let bad = BadLine { place: Place { file: Arc::clone(path), at: At::Row { id } }, fault };
+            match self.options.on_bad_line {
+                OnBadLine::Skip => page.findings.push(Finding::Skipped(bad)),
+                OnBadLine::Stop => {
+                    self.stopped = Some(bad);
+                    break;
+                }
+            }
+        }
+        match &self.stopped {
+            Some(bad) if page.events.is_empty() => Err(ReadError::BadLine(bad.clone())),
+            _ => Ok(page),
+        }
+    }
+
+    /// Takes what comes after history out of a page and keeps it for later.
+    fn split(&mut self, mut page: ReadPage, end: Position) -> ReadPage {
+        let history = page.events.partition_point(|event| event.position() <= end);
+        if history < page.events.len() {
+            let places = page.places.split_off(history.min(page.places.len()));
+            self.pending = Some(ReadPage { events: page.events.split_off(history), places, ..ReadPage::default() });
+        }
+        page.history = true;
+        page
+    }
+
+    fn io(&self, source: io::Error) -> ReadError {
+        ReadError::Io { path: self.path.to_path_buf(), source }
+    }
+}
+
+impl ReadLog for DatabaseReader {
+    fn read_history(&mut self) -> Result<Option<ReadPage>, ReadError> {
+        let since = Instant::now();
+        while let Some(end) = self.history_end {
+            if self.pending.is_some() || self.last().is_some_and(|last| last >= end) {
+                self.history_end = None;
+                break;
+            }
+            match self.step()? {
+                Step::Page(page) => {
+                    let mut page = self.split(page, end);
+                    page.findings.splice(0..0, self.findings.drain(..));
+                    if page.events.is_empty() && page.findings.is_empty() {
+                        continue;
+                    }
+                    return Ok(Some(page));
+                }
+                Step::On => {}
+                // The last row was a bad one.
+                Step::Nothing => self.history_end = None,
+                Step::NotNow(why) if since.elapsed() > PATIENCE => {
+                    return Err(ReadError::NotNow { path: self.path.to_path_buf(), why });
+                }
+                Step::NotNow(_) => sleep(LOOK_AGAIN),
+            }
+        }
+        let findings = std::mem::take(&mut self.findings);
+        Ok((!findings.is_empty()).then(|| ReadPage { findings, history: true, ..ReadPage::default() }))
+    }
+
+    fn read_live(&mut self) -> Result<ReadPage, ReadError> {
+        if let Some(page) = self.pending.take() {
+            return Ok(page);
+        }
+        loop {
+            match self.step()? {
+                Step::Page(page) => return Ok(page),
+                Step::On => {}
+                Step::Nothing => return Ok(ReadPage { caught_up: true, ..ReadPage::default() }),
+                Step::NotNow(why) => {
+                    tracing::debug!("{} cannot be read at this moment: {why}", self.path.display());
+                    return Ok(ReadPage { caught_up: true, ..ReadPage::default() });
+                }
+            }
+        }
+    }
+
+    fn last(&self) -> Option<Position> {
+        self.decoder.last().map(|(position, _)| position)
+    }
+
+    fn duplicates(&self) -> u64 {
+        self.decoder.duplicates
+    }
+
+    fn legacy(&self) -> u64 {
+        0
+    }
+
+    fn progress(&self) -> (u64, u64) {
+        let (first, end, bytes) = self.extent;
+        let (whole, done) = (end.saturating_sub(first).max(1), self.from().saturating_sub(first).max(0));
+        let share = done.min(whole) as f64 / whole as f64;
+        ((bytes as f64 * share) as u64, bytes)
+    }
+}
+
+impl Schema {
+    fn version(self) -> i64 {
+        match self {
+            Self::None => 0,
+            Self::Json => 1,
+            Self::CborItems => 2,
+            Self::Unknown(version) => version,
+        }
+    }
+}
+
+fn refuse_unknown(path: &Path, schema: Schema) -> Result<(), ReadError> {
+    let expected = "which is newer than this hydrant; known are 1 and 2";
+    match schema {
+        Schema::Unknown(found) => Err(ReadError::Schema { path: path.to_owned(), found, expected }),
+        _ => Ok(()),
+    }
+}
+
+fn id_of(position: Position) -> i64 {
+    i64::try_from(position.id).unwrap_or(i64::MAX)
+}
+
+/// Whether an archive that ends with this id has something after a position. It does not hold the checkpoint of its last id.
+fn is_after(id: i64, position: Position) -> bool {
+    match position.kind {
+        Kind::Event => id >= id_of(position),
+        Kind::Checkpoint => id > id_of(position),
+    }
+}
+
+/// Looks until something is seen, for a while.
+fn patiently<T>(path: &Path, mut look: impl FnMut() -> Result<Look<T>, ReadError>) -> Result<T, ReadError> {
+    let start = Instant::now();
+    loop {
+        match look()? {
+            Look::Seen(seen) => return Ok(seen),
+            Look::NotNow(why) if start.elapsed() > PATIENCE => {
+                return Err(ReadError::NotNow { path: path.to_owned(), why });
+            }
+            Look::NotNow(_) => sleep(LOOK_AGAIN),
+        }
+    }
+}
