@@ -43,6 +43,7 @@
 //! [`component::LoadError`], [`config::ConfigError`], [`node::NodeError`]. Causes are in `source`, not in the message.
 
 pub mod admin;
+mod backoff;
 pub mod component;
 pub mod config;
 pub mod data_dir;

@@ -31,5 +31,6 @@ mod repository;
 mod run;
 mod sample;
 mod sink_store;
+mod source_component;
 mod store_properties;
 mod torture;

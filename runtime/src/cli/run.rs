@@ -2,21 +2,23 @@
 
 mod announce;
 mod build;
+mod source;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hydrant::admin::{Admin, Listening, SOCKET, listen_tcp, listen_unix, start_metrics, watch_file};
-use hydrant::config::{ConfigError, ConfigFile, SinkConfig, SinkKind, SourceConfig, check_names};
+use hydrant::config::{ConfigError, ConfigFile, SinkConfig, SinkKind, SourceConfig, SourceKind, check_names};
 use hydrant::data_dir::DataDir;
 use hydrant::delivery::{Departure, Detached, GuestWorkers, SinkFailure, SinkState, SinkStatus, Window};
 use hydrant::node::{Delivered, Node, NodeError, Observer, Outcome};
 use hydrant::sink::CloseReason;
-use hydrant::source::{EventSource, LocalSource, Progress as SourceProgress, Reopen, SourceError};
-use hydrant::store::{Finding, LocalLog, ReadError, TailKind, refuse_node_folder};
-use hydrant::stream::{Stream, StreamFormat};
+use hydrant::source::{Progress as SourceProgress, SourceError};
+use hydrant::store::{Finding, ReadError, TailKind, refuse_node_folder};
+use hydrant::stream::StreamFormat;
+use source::Opened;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -83,7 +85,8 @@ fn refuse_node_files(source: &SourceConfig, sinks: &[SinkConfig]) -> Result<(), 
     for sink in sinks {
         let (SinkKind::File(path) | SinkKind::Database(path)) = &sink.kind else { continue };
         refuse_node_folder(path).map_err(Exit::Usage.because())?;
-        if source.log.owns(path).map_err(Exit::Source.because())? {
+        let SourceKind::Local(log) = &source.kind else { continue };
+        if log.owns(path).map_err(Exit::Source.because())? {
             let error = ConfigError::SinkIsSource { name: sink.name.clone(), path: path.clone() };
             return Err(Exit::Usage.because()(error));
         }
@@ -93,22 +96,20 @@ fn refuse_node_files(source: &SourceConfig, sinks: &[SinkConfig]) -> Result<(), 
 
 async fn deliver(plan: Plan) -> Result<Exit, Failure> {
     let data = DataDir::open(&plan.data_dir).map_err(Exit::Usage.because())?;
-    let source = LocalSource::new(plan.source.log.clone(), plan.source.options.clone());
-    let format = source.format();
-    let mut stream = stream(&data, &plan.source, format.clone())?;
+    let Opened { source, reopen, mut stream } = source::open(&plan.source, &data).await?;
     let sinks = build::sinks(plan.sinks, &data).await?;
     if let Some(store) = &sinks.store {
         stream.epoch = store.epoch(&stream.name).map_err(Exit::SinkFailed.because())?.number;
     }
-    announce::start(&source, &stream, &sinks, plan.once);
-    let (once, log, kept, options) = (plan.once, plan.log, plan.source.log, plan.source.options);
-    let mut node = Node::new(stream.clone(), Box::new(source), sinks.inline);
+    announce::start(&*source, &stream, &sinks, plan.once);
+    let (once, log) = (plan.once, plan.log);
+    let is_folded = stream.format == StreamFormat::state_event();
+    let mut node = Node::new(stream.clone(), source, sinks.inline);
     let mut operated = None;
     let mut known_head = None;
     if let Some(store) = sinks.store {
         known_head = store.head_id(&stream.name).map_err(Exit::SinkFailed.because())?;
         announce::orphans(&store, &sinks.detached).map_err(Exit::SinkFailed.because())?;
-        let reopen = Reopen::new(move || Box::new(LocalSource::new(kept.clone(), options.clone())));
         let window = Arc::new(Window::new(stream));
         if let Some(head_id) = plan.source.head.head_id.clone().or(known_head.clone()) {
             window.set_head_id(head_id);
@@ -120,8 +121,10 @@ async fn deliver(plan: Plan) -> Result<Exit, Failure> {
         operated = Some((Arc::clone(&detached), workers));
         node = node.with_detached(detached, lineage).with_versions(store, reopen);
     }
-    if format == StreamFormat::state_event() {
+    if is_folded {
         node = node.with_head(plan.source.head, known_head);
+    } else if !plan.source.head.is_empty() {
+        tracing::warn!("events of this format are not folded: the head cannot be compared with the one configured");
     }
     let _operating = operate(&mut node, &data, plan.listen, sinks.watched).await?;
     let outcome = work(&mut node, operated.as_ref().map(|(detached, _)| &**detached), once, log).await;
@@ -163,39 +166,6 @@ async fn operate(
         watches.spawn(watch_file(board.clone(), sink, path));
     }
     Ok((listening, watches))
-}
-
-/// The stream in its first epoch.
-fn stream(data: &DataDir, source: &SourceConfig, format: StreamFormat) -> Result<Stream, Failure> {
-    let name = match &source.stream {
-        Some(name) => name.clone(),
-        None => {
-            let (key, others) = source_keys(&source.log, &format);
-            data.stream_name(&key, &others).map_err(Exit::Usage.because())?
-        }
-    };
-    Ok(Stream { name, epoch: 0, format })
-}
-
-/// The stream's key in the data directory, and others for the same log: a node's log is the same stream by whichever way it is read, so that
-/// cursors hold when it moves to a database. In another format it is another stream.
-fn source_keys(log: &LocalLog, format: &StreamFormat) -> (String, Vec<String>) {
-    let real = |path: &Path| {
-        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        absolute.canonicalize().unwrap_or(absolute)
-    };
-    let (folder, name) = (real(&log.folder()), log.path().file_name().unwrap_or_default());
-    let suffix = if *format == StreamFormat::state_event() { String::new() } else { format!("#{format}") };
-    let key = |scheme: &str, path: &Path| format!("{scheme}://{}{suffix}", path.display());
-    let as_folder = format!("file://{}/{suffix}", folder.display());
-    let ways = [key("file", &folder.join("state")), key("sqlite", &folder.join("hydra.db")), as_folder.clone()];
-    let ours = match log {
-        LocalLog::File(path) => key("file", &real(path)),
-        LocalLog::Database(path) => key("sqlite", &real(path)),
-        LocalLog::Folder(_) => as_folder,
-    };
-    let is_a_nodes = matches!(log, LocalLog::Folder(_)) || name == "state" || name == "hydra.db";
-    (ours, if is_a_nodes { ways.to_vec() } else { Vec::new() })
 }
 
 async fn work(node: &mut Node, detached: Option<&Detached>, once: bool, log: LogForm) -> Result<Outcome, NodeError> {

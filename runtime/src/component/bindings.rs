@@ -21,6 +21,7 @@ mod generated {
                 export hydrant:events/flush@0.1.0;
                 export hydrant:events/batch@0.1.0;
                 export hydrant:events/handover@0.1.0;
+                export hydrant:events/event-source@0.1.0;
             }
         ",
         world: "hydrant:host/every-interface",
@@ -31,5 +32,5 @@ mod generated {
     });
 }
 
-pub(super) use generated::exports::hydrant::events::{batch, event_sink, flush, handover, lifecycle};
+pub(super) use generated::exports::hydrant::events::{batch, event_sink, event_source, flush, handover, lifecycle};
 pub(super) use generated::hydrant::events::{key_value, log, types};

@@ -66,21 +66,27 @@ pub(super) fn open_info<'a>(info: &'a OpenInfo, config: &'a [(&'a str, &'a str)]
         network: None,
         node_version: None,
         config,
-        resume: info.resume.map(|position| types::Position { id: position.id, kind: kind(position.kind) }),
+        resume: info.resume.map(to_position),
     }
 }
 
 pub(super) fn opened(opened: lifecycle::Opened) -> Opened {
     match opened {
         lifecycle::Opened::Cursor => Opened::Cursor,
-        lifecycle::Opened::After(types::Position { id, kind: types::Kind::Event }) => {
-            Opened::After(Position::event(id))
-        }
-        lifecycle::Opened::After(types::Position { id, kind: types::Kind::Checkpoint }) => {
-            Opened::After(Position::checkpoint(id))
-        }
+        lifecycle::Opened::After(after) => Opened::After(position(after)),
         lifecycle::Opened::Beginning => Opened::Beginning,
     }
+}
+
+pub(super) fn position(position: types::Position) -> Position {
+    match position.kind {
+        types::Kind::Event => Position::event(position.id),
+        types::Kind::Checkpoint => Position::checkpoint(position.id),
+    }
+}
+
+pub(super) fn to_position(position: Position) -> types::Position {
+    types::Position { id: position.id, kind: kind(position.kind) }
 }
 
 pub(super) fn reason(reason: CloseReason) -> lifecycle::CloseReason {

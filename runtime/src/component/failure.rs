@@ -38,6 +38,14 @@ pub enum FailureKind {
     Gone,
 }
 
+impl GuestFailure {
+    /// The host could not even begin.
+    pub(super) fn of_host(error: &wasmtime::Error) -> Self {
+        let kind = FailureKind::Trap { message: error.to_string() };
+        Self { kind, frames: Vec::new(), fuel_used: 0, memory: 0 }
+    }
+}
+
 impl fmt::Display for GuestFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
@@ -60,7 +68,8 @@ impl std::error::Error for GuestFailure {}
 pub(super) struct InForce {
     pub(super) fuel: (&'static str, u64),
     pub(super) time: (&'static str, Duration),
-    pub(super) hostcall_bytes: u64,
+    /// Bytes copied out of the guest.
+    pub(super) copies: (&'static str, u64),
     pub(super) stack: u64,
     pub(super) handles: u64,
     /// A limit of the store at which growth was refused.
@@ -89,7 +98,7 @@ impl InForce {
         let cause = error.root_cause().to_string();
         let cause = cause.strip_prefix("wasm trap: ").unwrap_or(&cause);
         if cause.contains("fuel allocated for hostcalls") {
-            return limit("hostcall-bytes", self.hostcall_bytes);
+            return limit(self.copies.0, self.copies.1);
         }
         if cause.contains("resource table has no free keys") {
             return limit("handles", self.handles);

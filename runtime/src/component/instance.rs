@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
-use wasmtime::Store;
 use wasmtime::component::Instance;
+use wasmtime::{Engine, Store};
 
 use super::bindings::{batch, event_sink, flush, handover, lifecycle};
 use super::engine::EPOCH_MS;
-use super::failure::{FailureKind, GuestFailure, InForce, frames};
+use super::failure::{GuestFailure, InForce, frames};
 use super::host::{GuestLog, HostState};
 use super::interface::Interface;
 use super::limits::Limits;
@@ -29,11 +29,17 @@ const EPOCH_GRACE: u64 = 20;
 pub(super) struct Budget {
     fuel: (&'static str, u64),
     time: (&'static str, u64),
+    /// Bytes that may be copied out of the guest.
+    copies: (&'static str, u64),
 }
 
 impl Budget {
+    fn new(limits: &Limits, fuel: (&'static str, u64), time: (&'static str, u64)) -> Self {
+        Self { fuel, time, copies: ("hostcall-bytes", limits.hostcall_bytes) }
+    }
+
     pub(super) fn open(limits: &Limits) -> Self {
-        Self { fuel: ("open-fuel", limits.open_fuel), time: ("open-timeout", limits.open_timeout) }
+        Self::new(limits, ("open-fuel", limits.open_fuel), ("open-timeout", limits.open_timeout))
     }
 
     /// `describe` says what is known beforehand, so a tenth of what opening gets is plenty.
@@ -42,21 +48,34 @@ impl Budget {
     }
 
     pub(super) fn put(limits: &Limits, bytes: usize) -> Self {
-        Self { fuel: ("fuel", limits.fuel_for(bytes)), time: ("timeout", limits.timeout) }
+        Self::new(limits, ("fuel", limits.fuel_for(bytes)), ("timeout", limits.timeout))
     }
 
     /// A batch gets the sum of what its events would get.
     pub(super) fn batch(limits: &Limits, events: usize, bytes: usize) -> Self {
         let fuel = limits.fuel_per_byte.saturating_mul(bytes as u64);
         let fuel = fuel.saturating_add(limits.fuel.saturating_mul(events as u64));
-        Self { fuel: ("fuel", fuel), time: ("timeout", limits.timeout.saturating_mul(events as u64)) }
+        Self::new(limits, ("fuel", fuel), ("timeout", limits.timeout.saturating_mul(events as u64)))
     }
 
     pub(super) fn flush(limits: &Limits) -> Self {
-        Self { fuel: ("flush-fuel", limits.flush_fuel), time: ("flush-timeout", limits.flush_timeout) }
+        Self::new(limits, ("flush-fuel", limits.flush_fuel), ("flush-timeout", limits.flush_timeout))
     }
 
-    fn time(&self) -> Duration {
+    /// The state may have as many bytes as its own limit says; the room for the few words around them is that of any other result.
+    pub(super) fn save(limits: &Limits) -> Self {
+        let copies = ("handover-bytes", limits.handover_bytes.saturating_add(limits.hostcall_bytes));
+        Self { copies, ..Self::flush(limits) }
+    }
+
+    /// A page of a source gets the fuel of its events, the time of one call, and room for its lines.
+    pub(super) fn page(limits: &Limits, events: u32) -> Self {
+        let fuel = limits.fuel.saturating_mul(events.into());
+        let copies = ("page-bytes", limits.page_bytes.saturating_add(limits.hostcall_bytes));
+        Self { copies, ..Self::new(limits, ("fuel", fuel), ("timeout", limits.timeout)) }
+    }
+
+    pub(super) fn time(&self) -> Duration {
         Duration::from_millis(self.time.1)
     }
 }
@@ -80,23 +99,12 @@ impl std::fmt::Debug for GuestInstance {
 }
 
 /// A store in which every limit is in force.
-fn store(
-    component: &SinkComponent,
-    limits: &Limits,
-    log: &GuestLog,
-    key_value: Option<&KeyValue>,
-) -> wasmtime::Result<Store<HostState>> {
-    let mut store = Store::new(component.engine.engine(), HostState::new(limits, log, key_value));
+pub(super) fn store(engine: &Engine, state: HostState) -> wasmtime::Result<Store<HostState>> {
+    let mut store = Store::new(engine, state);
     store.limiter(|state| &mut state.limiter);
-    bound_copies(&mut store, limits.hostcall_bytes);
     store.epoch_deadline_trap();
     store.fuel_async_yield_interval(Some(YIELD_INTERVAL))?;
     Ok(store)
-}
-
-/// Bounds the bytes that one call copies out of the guest.
-fn bound_copies(store: &mut Store<HostState>, bytes: u64) {
-    store.set_hostcall_fuel(usize::try_from(bytes).unwrap_or(usize::MAX));
 }
 
 impl GuestInstance {
@@ -108,12 +116,8 @@ impl GuestInstance {
         key_value: Option<&KeyValue>,
     ) -> Result<Self, GuestFailure> {
         let budget = Budget::open(limits);
-        let mut store = store(component, limits, log, key_value).map_err(|error| GuestFailure {
-            kind: FailureKind::Trap { message: error.to_string() },
-            frames: Vec::new(),
-            fuel_used: 0,
-            memory: 0,
-        })?;
+        let state = HostState::new(limits, log, key_value);
+        let mut store = store(component.engine.engine(), state).map_err(|error| GuestFailure::of_host(&error))?;
         arm(&mut store, &budget);
         let outcome = timeout(budget.time(), component.pre.instantiate_async(&mut store)).await;
         let instance = settle(&mut store, limits, &budget, outcome)?;
@@ -198,16 +202,12 @@ impl GuestInstance {
         settle(&mut self.store, &self.limits, &budget, outcome).map(Some)
     }
 
-    /// Calls `save`, if the guest has it. The state may have as many bytes as its own limit says.
+    /// Calls `save`, if the guest has it.
     pub(super) async fn save(&mut self) -> Result<Option<Result<handover::SavedResult, String>>, GuestFailure> {
         let Some(guest) = &self.handover else { return Ok(None) };
-        let budget = Budget::flush(&self.limits);
+        let budget = Budget::save(&self.limits);
         arm(&mut self.store, &budget);
-        // The room for the few words around the bytes is that of any other result.
-        let bytes = self.limits.handover_bytes.saturating_add(self.limits.hostcall_bytes);
-        bound_copies(&mut self.store, bytes);
         let outcome = timeout(budget.time(), guest.call_save(&mut self.store)).await;
-        bound_copies(&mut self.store, self.limits.hostcall_bytes);
         settle(&mut self.store, &self.limits, &budget, outcome).map(Some)
     }
 
@@ -256,14 +256,15 @@ fn load(component: &SinkComponent, store: &mut Store<HostState>, instance: &Inst
 }
 
 /// Gives a store the budget of its next call.
-fn arm(store: &mut Store<HostState>, budget: &Budget) {
+pub(super) fn arm(store: &mut Store<HostState>, budget: &Budget) {
     // Fails only if the engine does not count fuel, and ours does.
     let _ = store.set_fuel(budget.fuel.1);
+    store.set_hostcall_fuel(usize::try_from(budget.copies.1).unwrap_or(usize::MAX));
     store.set_epoch_deadline(budget.time.1 / EPOCH_MS + EPOCH_GRACE);
 }
 
 /// Tells a call that ended badly what ended it. The store must not be used after an error.
-fn settle<T>(
+pub(super) fn settle<T>(
     store: &mut Store<HostState>,
     limits: &Limits,
     budget: &Budget,
@@ -278,7 +279,7 @@ fn settle<T>(
     let in_force = InForce {
         fuel: budget.fuel,
         time: (budget.time.0, budget.time()),
-        hostcall_bytes: limits.hostcall_bytes,
+        copies: budget.copies,
         stack: limits.stack,
         handles: limits.handles,
         refused: limiter.refused(),

@@ -4,7 +4,7 @@ use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{Component, ComponentNamedList, Instance, InstancePre, Lift, Lower, TypedFunc};
 use wasmtime::{AsContextMut, Store};
 
-use super::bindings::{batch, event_sink, flush, handover, lifecycle};
+use super::bindings::{batch, event_sink, event_source, flush, handover, lifecycle};
 use super::host::HostState;
 use super::load::LoadError;
 
@@ -57,6 +57,15 @@ interface!(lifecycle, "lifecycle", "describe": func_describe, "open": func_open,
 interface!(flush, "flush", "flush": func_flush);
 interface!(batch, "batch", "put-events": func_put_events);
 interface!(handover, "handover", "save": func_save, "restore": func_restore);
+interface!(
+    event_source,
+    "event-source",
+    "describe": func_describe,
+    "open": func_open,
+    "bounds": func_bounds,
+    "get-events": func_get_events,
+    "close": func_close
+);
 
 /// What a component exports.
 pub(super) struct Exported<'a> {
@@ -78,9 +87,9 @@ impl<'a> Exported<'a> {
         I::indices(self.pre).map(Some).map_err(LoadError::Link)
     }
 
-    /// Refuses a component without the interface that every sink has.
-    pub(super) fn required<I: Interface>(&self) -> Result<I::Indices, LoadError> {
-        let missing = || LoadError::NotASink { expected: I::NAME, exports: exports_of(self.component) };
+    /// Refuses a component without the interface that every sink, or source, has.
+    pub(super) fn required<I: Interface>(&self, what: &'static str) -> Result<I::Indices, LoadError> {
+        let missing = || LoadError::Lacks { what, expected: I::NAME, exports: exports_of(self.component) };
         self.optional::<I>()?.ok_or_else(missing)
     }
 

@@ -63,6 +63,8 @@ pub struct Limits {
     pub hostcall_bytes: u64,
     /// Bytes of state that a sink hands over at a swap.
     pub handover_bytes: u64,
+    /// Bytes of one page of a source.
+    pub page_bytes: u64,
     /// Keys that a sink keeps with the host.
     pub key_value_keys: u64,
     /// Bytes of the keys and values that a sink keeps with the host.
@@ -78,7 +80,7 @@ const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
 
 /// All limits. The defaults rest on measurements of guests in seven languages.
-pub static LIMITS: [Limit; 16] = [
+pub static LIMITS: [Limit; 17] = [
     Limit {
         name: "fuel",
         unit: Unit::Count,
@@ -197,6 +199,15 @@ pub static LIMITS: [Limit; 16] = [
         field: |limits| &mut limits.handover_bytes,
     },
     Limit {
+        name: "page-bytes",
+        unit: Unit::Bytes,
+        default: 16 * MIB,
+        min: 64 * KIB,
+        max: 256 * MIB,
+        reason: "bounds the lines that a source gives in one page; the host holds them until every sink has them",
+        field: |limits| &mut limits.page_bytes,
+    },
+    Limit {
         name: "key-value-keys",
         unit: Unit::Count,
         default: 10_000,
@@ -242,6 +253,7 @@ impl Default for Limits {
             handles: 0,
             hostcall_bytes: 0,
             handover_bytes: 0,
+            page_bytes: 0,
             key_value_keys: 0,
             key_value_bytes: 0,
             stack: 0,

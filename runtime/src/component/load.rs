@@ -21,7 +21,7 @@ pub const MAX_COMPONENT: u64 = 64 * 1024 * 1024;
 /// What a component imports to keep state with the host, in whatever version.
 const KEY_VALUE: &str = "hydrant:events/key-value@";
 
-/// Why a component cannot be a sink here.
+/// Why a component cannot be a sink or a source here.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
@@ -46,9 +46,11 @@ pub enum LoadError {
     /// Neither a module nor a component, or a broken one.
     #[error("this is not a valid WebAssembly component")]
     Compile(#[source] wasmtime::Error),
-    /// It does not export what every sink exports.
-    #[error("this component is not a sink of this contract: expected export {expected}, found {}", list(.exports))]
-    NotASink {
+    /// It does not export what every sink, or every source, exports.
+    #[error("this component is not a {what} of this contract: expected export {expected}, found {}", list(.exports))]
+    Lacks {
+        /// What it should be.
+        what: &'static str,
         /// The interface that was looked for.
         expected: &'static str,
         /// What the component exports.
@@ -152,10 +154,7 @@ impl SinkComponent {
         wasm: &[u8],
         digest: ComponentDigest,
     ) -> Result<Self, LoadError> {
-        // The preamble of a core module: magic number, version 1, layer 0.
-        if wasm.starts_with(b"\0asm\x01\0\0\0") {
-            return Err(LoadError::CoreModule);
-        }
+        refuse_core_module(wasm)?;
         if let Some(loaded) = engine.loaded(&digest.to_string()) {
             return Ok(Self { engine: engine.clone(), loaded });
         }
@@ -163,7 +162,7 @@ impl SinkComponent {
         let pre = link(engine.engine(), &component)?;
         let exported = Exported::of(&component, &pre);
         let loaded = Arc::new(Loaded {
-            sink: exported.required::<event_sink::Guest>()?,
+            sink: exported.required::<event_sink::Guest>("sink")?,
             lifecycle: exported.optional::<lifecycle::Guest>()?,
             flush: exported.optional::<flush::Guest>()?,
             batch: exported.optional::<batch::Guest>()?,
@@ -202,7 +201,12 @@ pub fn read_component(path: &Path) -> Result<Vec<u8>, LoadError> {
     Ok(wasm)
 }
 
-fn link(engine: &Engine, component: &Component) -> Result<InstancePre<HostState>, LoadError> {
+pub(super) fn refuse_core_module(wasm: &[u8]) -> Result<(), LoadError> {
+    // The preamble of a core module: magic number, version 1, layer 0.
+    if wasm.starts_with(b"\0asm\x01\0\0\0") { Err(LoadError::CoreModule) } else { Ok(()) }
+}
+
+pub(super) fn link(engine: &Engine, component: &Component) -> Result<InstancePre<HostState>, LoadError> {
     let mut linker = Linker::new(engine);
     add_to_linker(&mut linker).map_err(LoadError::Link)?;
     linker.instantiate_pre(component).map_err(|source| {

@@ -1,7 +1,8 @@
 //! Hosting components: loading and checking them, their limits, their instances, and what they may import.
 //!
 //! [`SinkComponent`] is a component that passed every check that can be made without running it; [`ComponentSink`] runs it as an
-//! [`EventSink`](crate::sink::EventSink).
+//! [`EventSink`](crate::sink::EventSink). Likewise [`SourceComponent`] and [`ComponentSource`], an
+//! [`EventSource`](crate::source::EventSource).
 
 mod bindings;
 mod cache;
@@ -16,6 +17,8 @@ mod limits;
 mod load;
 mod manifest;
 mod sink;
+mod source;
+mod source_instance;
 mod versions;
 
 pub use cache::{CompileCache, ComponentDigest, short_digest};
@@ -25,4 +28,6 @@ pub use limits::{LIMITS, Limit, LimitError, Limits, Unit};
 pub use load::{LoadError, MAX_COMPONENT, SinkComponent, read_component};
 pub use manifest::Manifest;
 pub use sink::ComponentSink;
+pub use source::ComponentSource;
+pub use source_instance::SourceComponent;
 pub use versions::{ComponentVersions, VersionError};

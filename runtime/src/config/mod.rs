@@ -13,7 +13,7 @@ use std::path::PathBuf;
 pub use file::ConfigFile;
 pub use lane::LaneConfig;
 pub use sink::{SinkConfig, SinkKind};
-pub use source::SourceConfig;
+pub use source::{SourceConfig, SourceKind};
 pub use uri::UriError;
 
 /// Why a configuration cannot be used. All of these are the operator's to mend.

@@ -98,15 +98,23 @@ impl SinkConfig {
 }
 
 fn component(path: &Path, settings: &mut Settings) -> Result<SinkKind, ConfigError> {
+    let (limits, config) = take_component(settings)?;
+    let watch = settings.take_parsed("watch", read)?.unwrap_or(false);
+    Ok(SinkKind::Component { path: path.to_owned(), limits, config, watch })
+}
+
+/// A component's own configuration, in the order given.
+type Given = Vec<(String, String)>;
+
+/// Takes out what every component has: limits, and configuration of its own.
+pub(super) fn take_component(settings: &mut Settings) -> Result<(Box<Limits>, Given), ConfigError> {
     let mut limits = Limits::default();
     for limit in &LIMITS {
         if let Some(value) = settings.take(limit.name) {
             limits.set(limit.name, &value).map_err(|error| settings.bad_value(limit.name, error.to_string()))?;
         }
     }
-    let config = settings.take_prefixed("config.");
-    let watch = settings.take_parsed("watch", read)?.unwrap_or(false);
-    Ok(SinkKind::Component { path: path.to_owned(), limits: Box::new(limits), config, watch })
+    Ok((Box::new(limits), settings.take_prefixed("config.")))
 }
 
 /// Longest name of a sink: it stands in every line of its log.

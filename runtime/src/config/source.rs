@@ -5,28 +5,48 @@ use std::path::PathBuf;
 use bytesize::ByteSize;
 
 use super::settings::Settings;
+use super::sink::take_component;
 use super::uri::{Uri, UriError};
 use super::{ConfigError, read};
+use crate::component::{LIMITS, Limits};
 use crate::head::ExpectedHead;
 use crate::store::{LocalLog, OnBadLine, ReadOptions};
 
 /// Schemes of sources.
-const SCHEMES: &str = "file:, sqlite:";
+const SCHEMES: &str = "file:, sqlite:, wasm:";
 
-/// Parameters of a source that is a log on this machine.
+/// Parameters of every source.
 const KNOWN: [&str; 6] = ["contestation-period", "head-id", "max-line", "on-bad-line", "parties", "stream"];
 
 /// Bounds of `max-line` in bytes: a real event has at least dozens, and a line is held in memory whole.
 const MAX_LINE: std::ops::RangeInclusive<u64> = 1024..=(1 << 30);
 
-/// A source that is a log on this machine.
+/// Where events are read from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceKind {
+    /// A log that a node keeps on this machine.
+    Local(LocalLog),
+    /// `wasm:`, a component.
+    Component {
+        /// Its file.
+        path: PathBuf,
+        /// The limits it runs under.
+        limits: Box<Limits>,
+        /// Its own configuration, in the order given.
+        config: Vec<(String, String)>,
+        /// Folders that it may read.
+        folders: Vec<PathBuf>,
+    },
+}
+
+/// The event source.
 #[derive(Clone, Debug)]
 pub struct SourceConfig {
-    /// Where the log is.
-    pub log: LocalLog,
+    /// What it is.
+    pub kind: SourceKind,
     /// The stream's name, if the operator gave one.
     pub stream: Option<String>,
-    /// How the log is read.
+    /// How lines are read.
     pub options: ReadOptions,
     /// What the head must be.
     pub head: ExpectedHead,
@@ -64,21 +84,39 @@ impl SourceConfig {
         })?;
         let stream = settings.take_parsed("stream", stream_name)?;
         let head = expected_head(&mut settings)?;
-        settings.finish(&KNOWN)?;
+        let mut known = KNOWN.to_vec();
+        let path = PathBuf::from(&parsed.path);
+        let kind = match parsed.scheme.as_str() {
+            "sqlite" => SourceKind::Local(LocalLog::Database(path)),
+            "wasm" => {
+                known.extend(LIMITS.iter().map(|limit| limit.name).chain(["config.NAME", GRANT_DIR]));
+                known.sort_unstable();
+                component(path, &mut settings)?
+            }
+            _ if parsed.path.ends_with('/') || path.is_dir() => SourceKind::Local(LocalLog::Folder(path)),
+            _ => SourceKind::Local(LocalLog::File(path)),
+        };
+        settings.finish(&known)?;
         let defaults = ReadOptions::default();
         let options = ReadOptions {
             on_bad_line: on_bad_line.unwrap_or_default(),
             max_line: max_line.unwrap_or(defaults.max_line),
             ..defaults
         };
-        let path = PathBuf::from(&parsed.path);
-        let log = match parsed.scheme.as_str() {
-            "sqlite" => LocalLog::Database(path),
-            _ if parsed.path.ends_with('/') || path.is_dir() => LocalLog::Folder(path),
-            _ => LocalLog::File(path),
-        };
-        Ok(Self { log, stream, options, head })
+        Ok(Self { kind, stream, options, head })
     }
+}
+
+/// A folder that a component may read, under the path that it has here: `PATH:ro`.
+const GRANT_DIR: &str = "grant.dir";
+
+fn component(path: PathBuf, settings: &mut Settings) -> Result<SourceKind, ConfigError> {
+    let (limits, config) = take_component(settings)?;
+    let folder = settings.take_parsed(GRANT_DIR, |value| match value.strip_suffix(":ro") {
+        Some(folder) if !folder.is_empty() => Ok(PathBuf::from(folder)),
+        _ => Err(format!("expected a folder and what may be done in it, as /var/lib/logs:ro, not {value:?}")),
+    })?;
+    Ok(SourceKind::Component { path, limits, config, folders: folder.into_iter().collect() })
 }
 
 /// Digits of a head id: 28 bytes on a chain; offline heads are named after their node, and samples have fewer.
@@ -141,14 +179,32 @@ mod tests {
     #[test]
     fn parameters_are_read() {
         let source = SourceConfig::from_uri("file://state?on-bad-line=skip&max-line=1MiB&stream=my-head").unwrap();
-        assert_eq!(source.log, LocalLog::File("state".into()));
+        assert_eq!(source.kind, SourceKind::Local(LocalLog::File("state".into())));
         assert_eq!(source.stream.as_deref(), Some("my-head"));
         assert_eq!((source.options.on_bad_line, source.options.max_line), (OnBadLine::Skip, 1 << 20));
     }
 
     #[test]
+    fn a_component_has_limits_configuration_and_a_folder() {
+        let uri = "wasm:a.wasm?grant.dir=/logs:ro&config.file=/logs/x&page-bytes=1MiB&stream=s";
+        let SourceKind::Component { limits, config, folders, .. } = SourceConfig::from_uri(uri).unwrap().kind else {
+            panic!("not a component")
+        };
+        assert_eq!((limits.page_bytes, folders), (1 << 20, vec![PathBuf::from("/logs")]));
+        assert_eq!(config, [("file".to_owned(), "/logs/x".to_owned())]);
+        for bad in ["grant.dir=/logs", "grant.dir=/logs:rw", "grant.dir=:ro", "grant.http=x", "page-bytes=1"] {
+            let error = SourceConfig::from_uri(&format!("wasm:a.wasm?{bad}")).unwrap_err().to_string();
+            assert!(error.contains(bad.split('=').next().unwrap()), "{error}");
+        }
+        assert!(SourceConfig::from_uri("file:a?grant.dir=/logs:ro").is_err());
+    }
+
+    #[test]
     fn a_slash_at_the_end_or_a_folder_at_the_path_means_a_folder() {
-        let log = |uri: &str| SourceConfig::from_uri(uri).unwrap().log;
+        let log = |uri: &str| match SourceConfig::from_uri(uri).unwrap().kind {
+            SourceKind::Local(log) => log,
+            other => panic!("{other:?}"),
+        };
         assert_eq!(log("file:///nowhere/hydra/"), LocalLog::Folder("/nowhere/hydra/".into()));
         assert_eq!(log("file:src"), LocalLog::Folder("src".into()));
         assert_eq!(log("sqlite:///nowhere/hydra.db"), LocalLog::Database("/nowhere/hydra.db".into()));

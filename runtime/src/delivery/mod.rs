@@ -1,6 +1,5 @@
 //! How events get from the source to the sinks: the inline lane on the step loop, and the detached lane apart from it.
 
-mod backoff;
 mod board;
 mod detached;
 mod failure;

@@ -215,13 +215,14 @@ impl Node {
         }
     }
 
-    /// Flushes and closes every sink. After a failure this is done for the sinks that did not fail.
+    /// Closes the source; flushes and closes every sink. After a failure this is done for the sinks that did not fail.
     ///
     /// # Errors
     ///
     /// The first sink that fails to; the others are closed all the same.
     pub async fn close(&mut self, reason: CloseReason) -> Result<(), NodeError> {
         let mut first = None;
+        self.source.close().await;
         for sink in &mut self.sinks {
             let flushed = sink.flush().await;
             let closed = sink.close(if flushed.is_ok() { reason } else { CloseReason::Failure }).await;

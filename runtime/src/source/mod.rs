@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::event::StateEvent;
+use crate::component::GuestFailure;
+use crate::event::{Position, StateEvent, last_event};
 use crate::store::{Finding, ReadError};
 use crate::stream::StreamFormat;
 
@@ -43,6 +44,9 @@ pub trait EventSource: fmt::Debug + Send {
 
     /// The next events (ADR 29's `getEvents`).
     async fn get_events(&mut self) -> Result<Page, SourceError>;
+
+    /// Lets go of what it is connected to. A crash leaves this out.
+    async fn close(&mut self) {}
 }
 
 /// Makes further readers of one source: for sinks that are too far behind for the window, and for those that are put everything again.
@@ -109,6 +113,35 @@ pub enum SourceError {
     /// A log on files.
     #[error(transparent)]
     Log(#[from] ReadError),
+    /// A component trapped or broke a limit, time and again.
+    #[error("the source component {name} failed {failures} times in a row")]
+    Component {
+        /// Its name.
+        name: String,
+        /// How often.
+        failures: u32,
+        /// The last time.
+        #[source]
+        source: GuestFailure,
+    },
+    /// A component says that it cannot go on, or does not keep to the contract.
+    #[error("the source component {name} cannot go on: {message}")]
+    Refused {
+        /// Its name.
+        name: String,
+        /// Why.
+        message: String,
+    },
+    /// The source no longer reaches back to what was read before.
+    #[error("{name} has a gap: the last event read was {}, the oldest there now is {oldest}", last_event(*.last))]
+    Gap {
+        /// The source.
+        name: String,
+        /// The last position read before.
+        last: Option<Position>,
+        /// The oldest position there now.
+        oldest: Position,
+    },
     /// Any other kind of source.
     #[error("the event source failed")]
     Other(#[source] Box<dyn Error + Send + Sync>),

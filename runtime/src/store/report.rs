@@ -26,6 +26,11 @@ pub enum At {
         /// Where it begins, in bytes from 0.
         byte: u64,
     },
+    /// A line that a component gave.
+    Given {
+        /// Its number since the component was started, from 1.
+        line: u64,
+    },
     /// A row of a database.
     Row {
         /// Its key.
@@ -38,6 +43,7 @@ impl fmt::Display for Place {
         let file = self.file.display();
         match self.at {
             At::Line { line, byte } => write!(f, "{file}, line {line}, byte {byte}"),
+            At::Given { line } => write!(f, "{file}, line {line} that it gave"),
             At::Row { id } => write!(f, "{file}, row {id}"),
         }
     }

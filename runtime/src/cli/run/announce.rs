@@ -2,13 +2,13 @@
 
 use hydrant::delivery::{DetachedSink, From, SinkStatus};
 use hydrant::sink_store::{SinkStore, StoreError};
-use hydrant::source::{EventSource, LocalSource};
+use hydrant::source::EventSource;
 use hydrant::stream::Stream;
 
 use super::build::Sinks;
 
 /// Says what will be read, and what each sink will be sent.
-pub(super) fn start(source: &LocalSource, stream: &Stream, sinks: &Sinks, once: bool) {
+pub(super) fn start(source: &dyn EventSource, stream: &Stream, sinks: &Sinks, once: bool) {
     let Stream { name, epoch, format } = stream;
     tracing::info!("event source {}, stream {name}, epoch {epoch}, format {format}", source.describe());
     let then = if once { "then exit" } else { "then what is added" };

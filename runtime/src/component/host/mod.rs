@@ -5,8 +5,10 @@ mod key_value;
 mod log;
 mod stdio;
 
+use std::path::PathBuf;
+
 use wasmtime::component::{HasSelf, Linker, ResourceTable};
-use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 pub(super) use guest_log::GuestLog;
 
@@ -27,17 +29,31 @@ pub(super) struct HostState {
 impl HostState {
     /// Nothing is granted: no folder, no network, no environment, no arguments, an empty standard input.
     pub(super) fn new(limits: &Limits, log: &GuestLog, key_value: Option<&KeyValue>) -> Self {
+        let mut wasi = nothing(log);
+        Self::with(wasi.build(), limits, log, key_value)
+    }
+
+    /// Folders are granted, for reading only, each under the path that it has here.
+    pub(super) fn with_folders(limits: &Limits, log: &GuestLog, folders: &[PathBuf]) -> wasmtime::Result<Self> {
+        let mut wasi = nothing(log);
+        for folder in folders {
+            wasi.preopened_dir(folder, folder.to_string_lossy(), FsPerms::ReadOnly)?;
+        }
+        Ok(Self::with(wasi.build(), limits, log, None))
+    }
+
+    fn with(wasi: WasiCtx, limits: &Limits, log: &GuestLog, key_value: Option<&KeyValue>) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(usize::try_from(limits.handles).unwrap_or(usize::MAX));
-        let wasi = WasiCtxBuilder::new()
-            .stdout(stdio::LogLines::new(log))
-            .stderr(stdio::LogLines::new(log))
-            .allow_tcp(false)
-            .allow_udp(false)
-            .allow_ip_name_lookup(false)
-            .build();
         Self { wasi, table, limiter: StoreLimiter::new(limits), log: log.clone(), key_value: key_value.cloned() }
     }
+}
+
+fn nothing(log: &GuestLog) -> WasiCtxBuilder {
+    let mut wasi = WasiCtxBuilder::new();
+    wasi.stdout(stdio::LogLines::new(log)).stderr(stdio::LogLines::new(log));
+    wasi.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
+    wasi
 }
 
 impl std::fmt::Debug for HostState {

@@ -12,7 +12,7 @@ use super::reading::{Found, Reading};
 use super::swap::Watch;
 use super::trouble::Trouble;
 use super::{DetachedSink, Shared, VersionLoader};
-use crate::delivery::backoff::Backoff;
+use crate::backoff::Backoff;
 use crate::delivery::isolation::Isolation;
 use crate::delivery::policy::DetachedPolicy;
 use crate::delivery::status::{Progress, SinkState};

@@ -12,16 +12,16 @@ const LONGEST: Duration = Duration::from_secs(30);
 
 /// Waits that double from 10 ms to 30 s, each with up to as much again of jitter, so that sinks of one target do not come all at once.
 #[derive(Debug, Default)]
-pub(super) struct Backoff(Option<ExponentialBackoff>);
+pub(crate) struct Backoff(Option<ExponentialBackoff>);
 
 impl Backoff {
     /// The next wait is the first again.
-    pub(super) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.0 = None;
     }
 
     /// The next wait.
-    pub(super) fn wait(&mut self) -> Duration {
+    pub(crate) fn wait(&mut self) -> Duration {
         self.0.get_or_insert_with(delays).next().unwrap_or(LONGEST)
     }
 }

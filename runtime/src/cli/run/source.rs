@@ -1,0 +1,88 @@
+//! From the configuration of the source to a source and its stream.
+
+use std::path::Path;
+
+use anyhow::Context;
+use hydrant::component::{ComponentSource, SinkEngine, SourceComponent};
+use hydrant::config::{SourceConfig, SourceKind};
+use hydrant::data_dir::DataDir;
+use hydrant::source::{EventSource, LocalSource, Reopen};
+use hydrant::store::LocalLog;
+use hydrant::stream::{Stream, StreamFormat};
+
+use crate::cli::{Exit, Failure};
+
+/// A source whose format is known, and how another reader of it is made.
+pub(super) struct Opened {
+    pub(super) source: Box<dyn EventSource>,
+    pub(super) reopen: Reopen,
+    pub(super) stream: Stream,
+}
+
+/// Makes the source; a component is compiled, or taken from the cache, and started.
+pub(super) async fn open(config: &SourceConfig, data: &DataDir) -> Result<Opened, Failure> {
+    let options = config.options.clone();
+    let (source, reopen): (Box<dyn EventSource>, _) = match config.kind.clone() {
+        SourceKind::Local(log) => {
+            let source = LocalSource::new(log.clone(), options.clone());
+            (Box::new(source), Reopen::new(move || Box::new(LocalSource::new(log.clone(), options.clone()))))
+        }
+        SourceKind::Component { path, limits, config, folders } => {
+            let component = load(&path, limits.stack, data).map_err(Exit::Usage.because())?;
+            let make = move || {
+                let (limits, config, folders) = ((*limits).clone(), config.clone(), folders.clone());
+                ComponentSource::new(&path, component.clone(), limits, config, folders, options.clone())
+            };
+            let mut source = make();
+            source.connect().await.map_err(Exit::Source.because())?;
+            (Box::new(source), Reopen::new(move || Box::new(make())))
+        }
+    };
+    let stream = stream(data, config, source.format())?;
+    Ok(Opened { source, reopen, stream })
+}
+
+fn load(path: &Path, stack: u64, data: &DataDir) -> anyhow::Result<SourceComponent> {
+    let loaded = SourceComponent::load(&SinkEngine::new(stack)?, &data.compile_cache()?, path);
+    loaded.with_context(|| format!("the event source cannot be loaded from {}", path.display()))
+}
+
+/// The stream in its first epoch.
+fn stream(data: &DataDir, config: &SourceConfig, format: StreamFormat) -> Result<Stream, Failure> {
+    let name = match &config.stream {
+        Some(name) => name.clone(),
+        None => {
+            let (key, others) = keys(&config.kind, &format);
+            data.stream_name(&key, &others).map_err(Exit::Usage.because())?
+        }
+    };
+    Ok(Stream { name, epoch: 0, format })
+}
+
+/// The stream's key in the data directory, and others for the same log: a node's log is the same stream by whichever way it is read, so that
+/// cursors hold when it moves to a database. In another format it is another stream.
+fn keys(kind: &SourceKind, format: &StreamFormat) -> (String, Vec<String>) {
+    let real = |path: &Path| {
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        absolute.canonicalize().unwrap_or(absolute)
+    };
+    let log = match kind {
+        SourceKind::Local(log) => log,
+        SourceKind::Component { path, config, .. } => {
+            let config: Vec<String> = config.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            return (format!("wasm:{}?{}", real(path).display(), config.join("&")), Vec::new());
+        }
+    };
+    let (folder, name) = (real(&log.folder()), log.path().file_name().unwrap_or_default());
+    let suffix = if *format == StreamFormat::state_event() { String::new() } else { format!("#{format}") };
+    let key = |scheme: &str, path: &Path| format!("{scheme}://{}{suffix}", path.display());
+    let as_folder = format!("file://{}/{suffix}", folder.display());
+    let ways = [key("file", &folder.join("state")), key("sqlite", &folder.join("hydra.db")), as_folder.clone()];
+    let ours = match log {
+        LocalLog::File(path) => key("file", &real(path)),
+        LocalLog::Database(path) => key("sqlite", &real(path)),
+        LocalLog::Folder(_) => as_folder,
+    };
+    let is_a_nodes = matches!(log, LocalLog::Folder(_)) || name == "state" || name == "hydra.db";
+    (ours, if is_a_nodes { ways.to_vec() } else { Vec::new() })
+}
