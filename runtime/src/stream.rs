@@ -24,6 +24,12 @@ impl StreamFormat {
         Self { name: "hydra.state-event".to_owned(), version: 1 }
     }
 
+    /// `hydra.server-output/1`: what hydra-node's API sends, TimedServerOutput with `seq` and `timestamp`. A part of the events only, and
+    /// nothing of it is folded.
+    pub fn server_output() -> Self {
+        Self { name: "hydra.server-output".to_owned(), version: 1 }
+    }
+
     /// `hydra.state-event.cbor-items/1`: StateEvent as hydra-node persists it in CBOR (SQLite schema 2), transcoded item by item. Its
     /// members have no names, and nothing of it is folded.
     pub fn cbor_items() -> Self {

@@ -10,6 +10,7 @@
     reason = "a test may stop at the first thing that is not as it should be, and says what it ran"
 )]
 
+mod api_source;
 mod components;
 mod contract;
 mod crash;

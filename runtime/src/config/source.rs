@@ -13,7 +13,7 @@ use crate::head::ExpectedHead;
 use crate::store::{LocalLog, OnBadLine, ReadOptions};
 
 /// Schemes of sources.
-const SCHEMES: &str = "file:, sqlite:, wasm:";
+const SCHEMES: &str = "file:, sqlite:, wasm:, ws:";
 
 /// Parameters of every source.
 const KNOWN: [&str; 6] = ["contestation-period", "head-id", "max-line", "on-bad-line", "parties", "stream"];
@@ -26,6 +26,8 @@ const MAX_LINE: std::ops::RangeInclusive<u64> = 1024..=(1 << 30);
 pub enum SourceKind {
     /// A log that a node keeps on this machine.
     Local(LocalLog),
+    /// `ws:`, a node's API at `host:port`.
+    Ws(String),
     /// `wasm:`, a component.
     Component {
         /// Its file.
@@ -88,6 +90,7 @@ impl SourceConfig {
         let path = PathBuf::from(&parsed.path);
         let kind = match parsed.scheme.as_str() {
             "sqlite" => SourceKind::Local(LocalLog::Database(path)),
+            "ws" => SourceKind::Ws(address(uri, &parsed.path)?),
             "wasm" => {
                 known.extend(LIMITS.iter().map(|limit| limit.name).chain(["config.NAME", GRANT_DIR]));
                 known.sort_unstable();
@@ -104,6 +107,16 @@ impl SourceConfig {
             ..defaults
         };
         Ok(Self { kind, stream, options, head })
+    }
+}
+
+/// The address of a node's API; a path behind it is none of the API's.
+fn address(uri: &str, text: &str) -> Result<String, ConfigError> {
+    let address = text.strip_suffix('/').unwrap_or(text);
+    let port = address.rsplit_once(':').and_then(|(host, port)| port.parse::<u16>().ok().filter(|_| !host.is_empty()));
+    match port {
+        Some(_) if !address.contains(['/', '#', '@']) => Ok(address.to_owned()),
+        _ => Err(UriError::Path { uri: uri.to_owned(), problem: "expected ws://host:port" }.into()),
     }
 }
 
@@ -197,6 +210,17 @@ mod tests {
             assert!(error.contains(bad.split('=').next().unwrap()), "{error}");
         }
         assert!(SourceConfig::from_uri("file:a?grant.dir=/logs:ro").is_err());
+    }
+
+    #[test]
+    fn an_api_has_a_host_and_a_port() {
+        for good in ["ws://127.0.0.1:4001", "ws://node.example:4001/", "ws://[::1]:4001?stream=x"] {
+            assert!(matches!(SourceConfig::from_uri(good).unwrap().kind, SourceKind::Ws(_)), "{good}");
+        }
+        for bad in ["ws://node", "ws://:4001", "ws://a:b", "ws://a:4001/x", "ws://a:70000", "ws://u@a:1"] {
+            let error = SourceConfig::from_uri(bad).unwrap_err().to_string();
+            assert!(error.contains("expected ws://host:port"), "{error}");
+        }
     }
 
     #[test]

@@ -67,6 +67,12 @@ impl StateEvent {
         Self::parse(format!("{{\"eventId\":{id},\"stateChanged\":{}}}", state_changed.trim()))
     }
 
+    /// An event of another form than StateEvent; `tag` is where its tag stands in `json`.
+    pub(crate) fn of_parts(position: Position, time: Option<Time>, tag: Range<usize>, json: Text) -> Self {
+        let hash = EventHash::of(&json);
+        Self { position, time, tag, json, hash }
+    }
+
     /// Builds the event of an envelope that was scanned in `json`.
     pub(crate) fn from_envelope(id: u64, envelope: Envelope, json: Text) -> Self {
         let is_checkpoint = json.get(envelope.tag.clone()) == Some(CHECKPOINT_TAG);

@@ -2,6 +2,7 @@
 
 pub mod contract;
 mod local;
+mod ws;
 
 use std::error::Error;
 use std::fmt;
@@ -13,9 +14,10 @@ use async_trait::async_trait;
 use crate::component::GuestFailure;
 use crate::event::{Position, StateEvent, last_event};
 use crate::store::{Finding, ReadError};
-use crate::stream::StreamFormat;
+use crate::stream::{EventHash, StreamFormat};
 
 pub use local::LocalSource;
+pub use ws::WsSource;
 
 /// The one place that a node's events are read from, first its history, then what is added.
 ///
@@ -141,6 +143,35 @@ pub enum SourceError {
         last: Option<Position>,
         /// The oldest position there now.
         oldest: Position,
+    },
+    /// A node's API could not be reached for a while.
+    #[error("cannot reach {url}")]
+    Unreachable {
+        /// Its address.
+        url: String,
+        /// The last attempt.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// A node's API sent something that is none of its outputs.
+    #[error("{url} sent what is no output of hydra-node's API: {problem}")]
+    Output {
+        /// Its address.
+        url: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The source has other history than what was read before.
+    #[error("{name} has diverged: event {last} (hash {expected}) was read before, now {found}")]
+    Diverged {
+        /// The source.
+        name: String,
+        /// The last position read before.
+        last: Position,
+        /// Its hash then.
+        expected: EventHash,
+        /// What is there now, in words.
+        found: String,
     },
     /// Any other kind of source.
     #[error("the event source failed")]

@@ -6,7 +6,7 @@ use anyhow::Context;
 use hydrant::component::{ComponentSource, SinkEngine, SourceComponent};
 use hydrant::config::{SourceConfig, SourceKind};
 use hydrant::data_dir::DataDir;
-use hydrant::source::{EventSource, LocalSource, Reopen};
+use hydrant::source::{EventSource, LocalSource, Reopen, WsSource};
 use hydrant::store::LocalLog;
 use hydrant::stream::{Stream, StreamFormat};
 
@@ -27,6 +27,13 @@ pub(super) async fn open(config: &SourceConfig, data: &DataDir) -> Result<Opened
             let source = LocalSource::new(log.clone(), options.clone());
             (Box::new(source), Reopen::new(move || Box::new(LocalSource::new(log.clone(), options.clone()))))
         }
+        SourceKind::Ws(address) => {
+            let make = move || WsSource::new(&address, options.max_line);
+            let mut source = make();
+            let counts = source.counts_for_itself().await.map_err(Exit::Source.because())?;
+            let stream = api_stream(data, config, counts)?;
+            return Ok(Opened { source: Box::new(source), reopen: Reopen::new(move || Box::new(make())), stream });
+        }
         SourceKind::Component { path, limits, config, folders } => {
             let component = load(&path, limits.stack, data).map_err(Exit::Usage.because())?;
             let make = move || {
@@ -40,6 +47,15 @@ pub(super) async fn open(config: &SourceConfig, data: &DataDir) -> Result<Opened
     };
     let stream = stream(data, config, source.format())?;
     Ok(Opened { source, reopen, stream })
+}
+
+/// The stream of a node's API. Before hydra-node 0.21 the API counts for itself, which is another stream than that of the events' ids.
+fn api_stream(data: &DataDir, config: &SourceConfig, counts_for_itself: bool) -> Result<Stream, Failure> {
+    let mut stream = stream(data, config, StreamFormat::server_output())?;
+    if counts_for_itself {
+        stream.name.push_str("-api");
+    }
+    Ok(stream)
 }
 
 fn load(path: &Path, stack: u64, data: &DataDir) -> anyhow::Result<SourceComponent> {
@@ -68,6 +84,7 @@ fn keys(kind: &SourceKind, format: &StreamFormat) -> (String, Vec<String>) {
     };
     let log = match kind {
         SourceKind::Local(log) => log,
+        SourceKind::Ws(address) => return (format!("ws://{address}"), Vec::new()),
         SourceKind::Component { path, config, .. } => {
             let config: Vec<String> = config.iter().map(|(name, value)| format!("{name}={value}")).collect();
             return (format!("wasm:{}?{}", real(path).display(), config.join("&")), Vec::new());

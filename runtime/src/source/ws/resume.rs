@@ -1,0 +1,73 @@
+//! Going on where a connection was lost: the node sends its history again, and what was read is looked up in it.
+
+use crate::event::{Kind, Position, StateEvent};
+use crate::source::SourceError;
+use crate::stream::Anchors;
+
+/// What was read, and whether it was found again on this connection.
+#[derive(Debug, Default)]
+pub(super) struct Resume {
+    anchors: Anchors,
+    /// Whether the last event read was met in the history that is sent again.
+    found: bool,
+    /// Whether anything was sent on this connection.
+    any: bool,
+}
+
+impl Resume {
+    /// A connection begins.
+    pub(super) fn begin(&mut self) {
+        (self.found, self.any) = (self.anchors.last().is_none(), false);
+    }
+
+    /// The history of a connection is over.
+    pub(super) fn end(&mut self, url: &str) -> Result<(), SourceError> {
+        match self.anchors.last() {
+            Some((last, expected)) if !self.found => {
+                let found = if self.any { "its history ends before it" } else { "its history is empty" };
+                Err(SourceError::Diverged { name: url.to_owned(), last, expected, found: found.to_owned() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes an event of a connection; none if it was read before.
+    pub(super) fn take(
+        &mut self,
+        event: StateEvent,
+        in_history: bool,
+        url: &str,
+    ) -> Result<Option<StateEvent>, SourceError> {
+        let is_first = !std::mem::replace(&mut self.any, true);
+        let position = event.position();
+        let Some((last, expected)) = self.anchors.last() else { return Ok(Some(self.keep(event))) };
+        if position <= last {
+            let known = self.anchors.get(position);
+            if let Some(expected) = known.filter(|known| *known != event.hash()) {
+                let found = format!("event {position} (hash {}) is in its place", event.hash());
+                return Err(SourceError::Diverged { name: url.to_owned(), last: position, expected, found });
+            }
+            self.found |= position == last;
+            return Ok(None);
+        }
+        if self.found || !in_history {
+            return Ok(Some(self.keep(event)));
+        }
+        let follows_rotation = position.kind == Kind::Checkpoint && is_first;
+        if follows_rotation && position == Position::checkpoint(last.id) {
+            // The log was rotated right after the last event: nothing is missing.
+            self.found = true;
+            return Ok(Some(self.keep(event)));
+        }
+        if follows_rotation {
+            return Err(SourceError::Gap { name: url.to_owned(), last: Some(last), oldest: position });
+        }
+        let found = format!("it is missing before event {position}");
+        Err(SourceError::Diverged { name: url.to_owned(), last, expected, found })
+    }
+
+    fn keep(&mut self, event: StateEvent) -> StateEvent {
+        self.anchors.push(&event);
+        event
+    }
+}
