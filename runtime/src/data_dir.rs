@@ -120,6 +120,11 @@ impl DataDir {
         self.path.join("sinks.redb")
     }
 
+    /// The folder of a stream's event store.
+    pub fn event_store(&self, stream: &str) -> PathBuf {
+        self.path.join("events").join(stream)
+    }
+
     /// The folder in which versions of components are kept, by digest.
     pub fn versions(&self) -> PathBuf {
         self.path.join("versions")

@@ -28,7 +28,7 @@ proptest! {
     fn fuzz_a_log_of_anything_is_read_without_a_panic_and_in_order(content in nearly_a_log()) {
         let folder = Folder::new();
         let path = folder.file("state", &content);
-        let options = ReadOptions { on_bad_line: OnBadLine::Skip, max_line: 1 << 16, check_grammar: false };
+        let options = ReadOptions { on_bad_line: OnBadLine::Skip, max_line: 1 << 16, ..ReadOptions::default() };
         let mut reader = LogReader::open(path, options).unwrap();
         let mut last: Option<Position> = None;
         while let Some(page) = reader.read_history().unwrap() {

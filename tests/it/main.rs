@@ -17,6 +17,7 @@ mod crash;
 mod database;
 mod delivery;
 mod detached;
+mod event_store;
 mod events;
 mod follow;
 mod fuzz;

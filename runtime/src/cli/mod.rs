@@ -86,12 +86,13 @@ struct RunArgs {
     /// Read the configuration from this file; flags and HYDRANT_* variables win over it
     #[arg(long, value_name = "FILE", env = "HYDRANT_CONFIG")]
     config: Option<PathBuf>,
-    /// Where events come from: file://PATH [default: file://state]
+    /// Where events come from: file://PATH, file://FOLDER/, sqlite://PATH, ws://HOST:PORT, wasm:PATH [default: file://state]
     ///
-    /// Parameters: on-bad-line=stop|skip, max-line=BYTES, stream=NAME.
+    /// Parameters: on-bad-line=stop|skip, max-line=BYTES, stream=NAME; what the head must be: head-id=HEX, parties=VKEY,VKEY,
+    /// contestation-period=SECONDS. Of a component: its limits, grant.dir=FOLDER:ro, config.NAME=VALUE.
     #[arg(long, value_name = "URI", env = "HYDRANT_EVENT_SOURCE")]
     event_source: Option<String>,
-    /// Where events are put, in the order given: stdout:, file://PATH, wasm:PATH
+    /// Where events are put, in the order given: stdout:, file://PATH, sqlite://PATH, wasm:PATH
     ///
     /// Parameters of every sink: name=NAME, lane=inline|detached, flush=EVENTS,BYTES,TIME, tags=A,B, not-tags=C. With lane=detached, the
     /// default of components: from=oldest|now|POSITION, on-reject=park|skip|stop, on-failure=stop|terminate,
@@ -106,6 +107,13 @@ struct RunArgs {
     #[arg(long, env = "HYDRANT_ONCE", num_args = 0..=1, default_missing_value = "true", require_equals = true,
         value_parser = clap::builder::BoolishValueParser::new())]
     once: Option<bool>,
+    /// Keep events of a remote source durably in the data directory before any sink sees them. auto: of ws and wasm sources, and of a database
+    /// without archives of its rotations; without a store such sources feed inline sinks only
+    #[arg(long, value_name = "auto|on|off", env = "HYDRANT_EVENT_STORE")]
+    event_store: Option<StoreChoice>,
+    /// The bytes that the event store may have; when it is full, sinks that are behind are stopped [default: 10GiB]
+    #[arg(long, value_name = "BYTES", env = "HYDRANT_EVENT_STORE_MAX")]
+    event_store_max: Option<String>,
     /// Offer the admin API on this address too; it always listens on a socket in the data directory
     #[arg(long, value_name = "ADDR", env = "HYDRANT_LISTEN")]
     listen: Option<std::net::SocketAddr>,
@@ -187,6 +195,15 @@ struct LoggingArgs {
     /// The least important lines shown [default: info]
     #[arg(long, value_name = "LEVEL", env = "HYDRANT_LOG_LEVEL")]
     log_level: Option<LogLevel>,
+}
+
+/// When events are kept in a store of our own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum StoreChoice {
+    #[default]
+    Auto,
+    On,
+    Off,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -12,13 +12,15 @@ use std::time::{Duration, Instant};
 use hydrant::admin::{Admin, Listening, SOCKET, listen_tcp, listen_unix, start_metrics, watch_file};
 use hydrant::config::{ConfigError, ConfigFile, SinkConfig, SinkKind, SourceConfig, SourceKind, check_names};
 use hydrant::data_dir::DataDir;
-use hydrant::delivery::{Departure, Detached, GuestWorkers, SinkFailure, SinkState, SinkStatus, Window};
+use hydrant::delivery::{
+    Departure, Detached, GuestWorkers, SinkFailure, SinkState, SinkStatus, Window, keep_within_bound,
+};
 use hydrant::node::{Delivered, Node, NodeError, Observer, Outcome};
 use hydrant::sink::CloseReason;
 use hydrant::source::{Progress as SourceProgress, SourceError};
-use hydrant::store::{Finding, ReadError, TailKind, refuse_node_folder};
+use hydrant::store::{Finding, ReadError, Retention, TailKind, refuse_node_folder};
 use hydrant::stream::StreamFormat;
-use source::Opened;
+use source::{Opened, StorePlan};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +32,7 @@ struct Plan {
     source: SourceConfig,
     sinks: Vec<SinkConfig>,
     data_dir: PathBuf,
+    store: StorePlan,
     once: bool,
     log: LogForm,
     /// Where the admin API listens beside its socket, with the file of the token.
@@ -70,7 +73,10 @@ fn plan(args: RunArgs) -> Result<Plan, Failure> {
         }
     };
     let once = args.once.or(file.once).unwrap_or(false);
-    Ok(Plan { source, sinks, data_dir, once, log, listen })
+    let choice = choose("event-store", args.event_store, file.event_store.as_deref())?;
+    let max = args.event_store_max.or(file.event_store_max);
+    let store = StorePlan::new(choice, max.as_deref(), &sinks).map_err(Exit::Usage.because())?;
+    Ok(Plan { source, sinks, data_dir, store, once, log, listen })
 }
 
 /// A value from a flag, else from the file, else the default.
@@ -96,7 +102,7 @@ fn refuse_node_files(source: &SourceConfig, sinks: &[SinkConfig]) -> Result<(), 
 
 async fn deliver(plan: Plan) -> Result<Exit, Failure> {
     let data = DataDir::open(&plan.data_dir).map_err(Exit::Usage.because())?;
-    let Opened { source, reopen, mut stream } = source::open(&plan.source, &data).await?;
+    let Opened { source, reopen, mut stream, retention } = source::open(&plan.source, &data, &plan.store).await?;
     let sinks = build::sinks(plan.sinks, &data).await?;
     if let Some(store) = &sinks.store {
         stream.epoch = store.epoch(&stream.name).map_err(Exit::SinkFailed.because())?.number;
@@ -126,7 +132,7 @@ async fn deliver(plan: Plan) -> Result<Exit, Failure> {
     } else if !plan.source.head.is_empty() {
         tracing::warn!("events of this format are not folded: the head cannot be compared with the one configured");
     }
-    let _operating = operate(&mut node, &data, plan.listen, sinks.watched).await?;
+    let _operating = operate(&mut node, &data, plan.listen, sinks.watched, retention).await?;
     let outcome = work(&mut node, operated.as_ref().map(|(detached, _)| &**detached), once, log).await;
     let delivered = node.delivered().clone();
     let reason = if outcome.is_ok() { CloseReason::Stop } else { CloseReason::Failure };
@@ -144,12 +150,13 @@ async fn deliver(plan: Plan) -> Result<Exit, Failure> {
     }
 }
 
-/// Lets the sinks be operated: the admin API, and files that are watched. It ends when the result is dropped.
+/// Lets the sinks be operated: the admin API, and files and a store that are watched. It ends when the result is dropped.
 async fn operate(
     node: &mut Node,
     data: &DataDir,
     listen: Option<(SocketAddr, PathBuf)>,
     watched: Vec<(String, PathBuf)>,
+    retention: Option<Retention>,
 ) -> Result<(Vec<Listening>, JoinSet<()>), Failure> {
     let board = node.board();
     let api = Admin::new(board.clone(), start_metrics());
@@ -164,6 +171,9 @@ async fn operate(
     let mut watches = JoinSet::new();
     for (sink, path) in watched {
         watches.spawn(watch_file(board.clone(), sink, path));
+    }
+    if let Some(retention) = retention {
+        watches.spawn(keep_within_bound(board, retention));
     }
     Ok((listening, watches))
 }
@@ -302,6 +312,10 @@ fn remedy(error: &NodeError) -> Option<&'static str> {
         NodeError::Source(SourceError::Log(ReadError::BadLine(_))) => {
             Some("`hydrant log verify` lists every bad line; on-bad-line=skip in the source's URI passes over them")
         }
+        NodeError::Source(SourceError::Diverged { .. } | SourceError::Gap { .. }) => Some(
+            "if this is the right source, give it another stream with stream= in its URI: what it has now is put to every sink from its \
+             first event",
+        ),
         NodeError::Source(SourceError::Log(ReadError::Diverged { .. } | ReadError::Gap { .. })) => {
             Some("if the log is the right one, start again: every event is put from its first on")
         }

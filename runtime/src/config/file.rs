@@ -9,7 +9,18 @@ use toml::{Table, Value};
 use super::{ConfigError, SinkConfig, SourceConfig};
 
 /// Keys at the top of the file.
-const KNOWN: [&str; 8] = ["data-dir", "event-sink", "event-source", "listen", "log", "log-level", "once", "token-file"];
+const KNOWN: [&str; 10] = [
+    "data-dir",
+    "event-sink",
+    "event-source",
+    "event-store",
+    "event-store-max",
+    "listen",
+    "log",
+    "log-level",
+    "once",
+    "token-file",
+];
 
 /// What a configuration file says; everything in it is optional.
 ///
@@ -30,6 +41,10 @@ pub struct ConfigFile {
     pub event_sinks: Vec<SinkConfig>,
     /// As `--data-dir`.
     pub data_dir: Option<PathBuf>,
+    /// As `--event-store`.
+    pub event_store: Option<String>,
+    /// As `--event-store-max`.
+    pub event_store_max: Option<String>,
     /// As `--listen`.
     pub listen: Option<SocketAddr>,
     /// As `--token-file`.
@@ -76,6 +91,8 @@ impl ConfigFile {
                         config.event_sinks.push(SinkConfig::new(&uri, settings)?);
                     }
                 }
+                "event-store" => config.event_store = Some(text(value)?),
+                "event-store-max" => config.event_store_max = Some(text(value)?),
                 "data-dir" => config.data_dir = Some(text(value)?.into()),
                 "listen" => {
                     let address = text(value)?.parse().map_err(|_| wrong("expected an address, as 127.0.0.1:9000"))?;

@@ -177,11 +177,12 @@ const MAX_STREAM_NAME: usize = 64;
 
 fn stream_name(value: &str) -> Result<String, String> {
     let plain = value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
-    if plain && (1..=MAX_STREAM_NAME).contains(&value.len()) {
+    // It is the name of a folder too.
+    if plain && !value.starts_with('.') && (1..=MAX_STREAM_NAME).contains(&value.len()) {
         return Ok(value.to_owned());
     }
     Err(format!(
-        "a stream's name has 1 to {MAX_STREAM_NAME} letters, digits, points, hyphens or underscores, not {value:?}"
+        "a stream's name has 1 to {MAX_STREAM_NAME} letters, digits, points, hyphens or underscores and begins with no point, not {value:?}"
     ))
 }
 
@@ -240,8 +241,15 @@ mod tests {
         for good in ["max-line=1KiB", "max-line=1GiB", &format!("stream={name}"), "on-bad-line=stop"] {
             assert!(SourceConfig::from_uri(&format!("file:state?{good}")).is_ok(), "{good}");
         }
-        let bad =
-            ["max-line=1023", "max-line=2GiB", "max-line=x", "stream=", &format!("stream={name}s"), "on-bad-line=go"];
+        let bad = [
+            "max-line=1023",
+            "max-line=2GiB",
+            "max-line=x",
+            "stream=",
+            "stream=..",
+            &format!("stream={name}s"),
+            "on-bad-line=go",
+        ];
         for bad in bad {
             let error = SourceConfig::from_uri(&format!("file:state?{bad}")).unwrap_err().to_string();
             assert!(error.contains(bad.split('=').next().unwrap()), "{error}");

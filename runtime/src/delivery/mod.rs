@@ -11,6 +11,7 @@ mod inline_swap;
 mod isolation;
 mod lineage;
 mod policy;
+mod retention;
 mod status;
 mod unflushed;
 mod window;
@@ -24,6 +25,7 @@ pub use flush_policy::{FlushPolicy, FlushPolicyError};
 pub use inline::InlineSink;
 pub use lineage::{Departure, Divergence, Lineage};
 pub use policy::{ChoiceError, DetachedPolicy, From, OnDivergence, OnFailure, OnGap, OnReject};
+pub use retention::keep_within_bound;
 pub use status::{SinkState, SinkStatus};
 pub use window::Window;
 

@@ -1,6 +1,7 @@
 //! What passes through hydrant: a state event, exactly as the node persisted it.
 
 mod json;
+mod output;
 mod position;
 
 mod scan;

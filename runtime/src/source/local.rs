@@ -40,6 +40,11 @@ impl LocalSource {
         Self { log, options, format, state: State::Closed }
     }
 
+    /// The same, for lines of another format.
+    pub(super) fn with_format(self, format: StreamFormat) -> Self {
+        Self { format, ..self }
+    }
+
     /// The log on files whose live file is at `path`.
     pub fn file(path: impl Into<PathBuf>, options: ReadOptions) -> Self {
         Self::new(LocalLog::File(path.into()), options)

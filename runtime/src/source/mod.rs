@@ -2,10 +2,13 @@
 
 pub mod contract;
 mod local;
+mod resume;
+mod stored;
 mod ws;
 
 use std::error::Error;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +20,7 @@ use crate::store::{Finding, ReadError};
 use crate::stream::{EventHash, StreamFormat};
 
 pub use local::LocalSource;
+pub use stored::StoredSource;
 pub use ws::WsSource;
 
 /// The one place that a node's events are read from, first its history, then what is added.
@@ -143,6 +147,15 @@ pub enum SourceError {
         last: Option<Position>,
         /// The oldest position there now.
         oldest: Position,
+    },
+    /// Our own event store could not be written. What it does not hold is given to no sink.
+    #[error("the event store {path} cannot be written", path = .path.display())]
+    Store {
+        /// Its live segment.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
     },
     /// A node's API could not be reached for a while.
     #[error("cannot reach {url}")]

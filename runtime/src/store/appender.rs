@@ -61,6 +61,11 @@ impl<F: LogFile> LogAppender<F> {
         Ok(Self { file, buffer: Vec::with_capacity(BUFFER), written, committed: written, last, broken: false })
     }
 
+    /// Bytes of the file, and of what was taken for it.
+    pub fn bytes(&self) -> u64 {
+        self.written + self.buffer.len() as u64
+    }
+
     /// The position of the last event taken.
     pub fn last(&self) -> Option<Position> {
         self.last

@@ -6,6 +6,7 @@ use serde::de::IgnoredAny;
 
 use super::glued::{self, Piece};
 use super::line_reader::{RawLine, RawText};
+use super::read::{LineForm, ReadOptions};
 use super::report::{BadLine, Finding, LineFault, Place, TailKind};
 use crate::event::{EnvelopeError, Position, StateEvent, Text, scan};
 use crate::stream::{Anchors, EventHash};
@@ -22,6 +23,7 @@ pub(super) struct Decoder {
     pub(super) legacy: u64,
     /// Whether each line's whole grammar is checked.
     check_grammar: bool,
+    form: LineForm,
 }
 
 /// What a line came to.
@@ -38,8 +40,8 @@ pub(super) enum One {
 }
 
 impl Decoder {
-    pub(super) fn new(check_grammar: bool) -> Self {
-        Self { check_grammar, ..Self::default() }
+    pub(super) fn new(options: &ReadOptions) -> Self {
+        Self { check_grammar: options.check_grammar, form: options.form, ..Self::default() }
     }
 
     /// The last event read.
@@ -93,6 +95,10 @@ impl Decoder {
 
     /// Reads a text that should be one event above all before it.
     fn one(&mut self, text: &Text) -> Result<One, LineFault> {
+        if self.form == LineForm::ServerOutput {
+            let output = StateEvent::of_output(text.clone()).map_err(LineFault::Grammar)?;
+            return self.take(output.ok_or(EnvelopeError::NoEventId)?, false);
+        }
         let envelope = scan(text)?;
         if self.check_grammar {
             serde_json::from_str::<IgnoredAny>(text).map_err(|error| LineFault::Grammar(error.to_string()))?;
@@ -102,6 +108,11 @@ impl Decoder {
             Some(id) => StateEvent::from_envelope(id, envelope, text.clone()),
             None => StateEvent::wrap_legacy(self.next_id().ok_or(LineFault::IdsExhausted)?, text)?,
         };
+        self.take(event, is_legacy)
+    }
+
+    /// Takes an event if it comes after those before.
+    fn take(&mut self, event: StateEvent, is_legacy: bool) -> Result<One, LineFault> {
         let (position, hash) = (event.position(), event.hash());
         if let Some((last, _)) = self.anchors.last().filter(|(last, _)| position <= *last) {
             if self.anchors.contains(&event) {

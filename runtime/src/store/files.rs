@@ -42,6 +42,11 @@ impl LogFiles {
         Self { live, name }
     }
 
+    /// The live file alone, whatever lies beside it.
+    pub(super) fn alone(live: impl Into<PathBuf>) -> Self {
+        Self { live: live.into(), name: None }
+    }
+
     /// The same log after the node has taken it into its database: nothing is appended to it any more.
     pub(super) fn migrated(&self) -> Self {
         let mut live = self.live.as_os_str().to_owned();

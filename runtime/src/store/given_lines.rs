@@ -24,7 +24,7 @@ pub struct GivenLines {
 impl GivenLines {
     /// Nothing was read yet. `from` stands in what is said about lines.
     pub fn new(from: &Path, options: ReadOptions) -> Self {
-        let decoder = Decoder::new(options.check_grammar);
+        let decoder = Decoder::new(&options);
         Self { from: from.into(), options, decoder, line: 0 }
     }
 

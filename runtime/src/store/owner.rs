@@ -9,6 +9,7 @@ use super::log_file::DiskFile;
 use super::read::{ReadError, ReadLog, ReadOptions};
 use super::reader::LogReader;
 use super::repair::{RepairError, mend};
+use crate::event::Position;
 
 /// Why a log could not be opened for writing.
 #[derive(Debug, thiserror::Error)]
@@ -93,8 +94,18 @@ pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
 /// [`OwnError`]. A folder in which a hydra-node keeps its state is always refused.
 pub fn own(path: &Path) -> Result<LogAppender<DiskFile>, OwnError> {
     refuse_node_folder(path)?;
+    own_files(super::files::LogFiles::new(path), ReadOptions::default(), None)
+}
+
+/// As [`own`], for a log whose live file is known to come after `before`.
+pub(super) fn own_files(
+    files: super::files::LogFiles,
+    options: ReadOptions,
+    before: Option<Position>,
+) -> Result<LogAppender<DiskFile>, OwnError> {
+    let path = &files.live().to_owned();
     let file = lock(path)?;
-    let mut reader = LogReader::open(path, ReadOptions::default())?;
+    let mut reader = LogReader::open_files(files, options)?;
     while let Some(page) = reader.read_history()? {
         for finding in &page.findings {
             if let Some(repair) = mend(&file, path, finding)? {
@@ -103,5 +114,5 @@ pub fn own(path: &Path) -> Result<LogAppender<DiskFile>, OwnError> {
         }
     }
     let io = |source| OwnError::Io { path: path.to_owned(), source };
-    LogAppender::new(DiskFile::new(file), reader.last()).map_err(io)
+    LogAppender::new(DiskFile::new(file), reader.last().max(before)).map_err(io)
 }

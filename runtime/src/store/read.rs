@@ -19,9 +19,21 @@ pub enum OnBadLine {
     Skip,
 }
 
+/// What the lines of a log are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LineForm {
+    /// StateEvent, or what is written as one.
+    #[default]
+    StateEvent,
+    /// Outputs of hydra-node's API with `seq`, as our own event store keeps them.
+    ServerOutput,
+}
+
 /// How a log is read.
 #[derive(Clone, Debug)]
 pub struct ReadOptions {
+    /// What its lines are.
+    pub form: LineForm,
     /// What to do with a bad line.
     pub on_bad_line: OnBadLine,
     /// The longest line taken, in bytes.
@@ -33,7 +45,12 @@ pub struct ReadOptions {
 impl Default for ReadOptions {
     /// Stop at a bad line, lines up to [`DEFAULT_MAX_LINE`], envelope only.
     fn default() -> Self {
-        Self { on_bad_line: OnBadLine::Stop, max_line: DEFAULT_MAX_LINE, check_grammar: false }
+        Self {
+            form: LineForm::StateEvent,
+            on_bad_line: OnBadLine::Stop,
+            max_line: DEFAULT_MAX_LINE,
+            check_grammar: false,
+        }
     }
 }
 

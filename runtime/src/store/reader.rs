@@ -92,7 +92,7 @@ impl LogReader {
             Some(first) => (open_file(&first, &options)?, Some(live)),
             None => (live, None),
         };
-        let decoder = Decoder::new(options.check_grammar);
+        let decoder = Decoder::new(&options);
         Ok(Self {
             files,
             options,

@@ -3,24 +3,88 @@
 use std::path::Path;
 
 use anyhow::Context;
+use bytesize::ByteSize;
 use hydrant::component::{ComponentSource, SinkEngine, SourceComponent};
-use hydrant::config::{SourceConfig, SourceKind};
+use hydrant::config::{LaneConfig, SinkConfig, SourceConfig, SourceKind};
 use hydrant::data_dir::DataDir;
-use hydrant::source::{EventSource, LocalSource, Reopen, WsSource};
-use hydrant::store::LocalLog;
+use hydrant::source::{EventSource, LocalSource, Reopen, StoredSource, WsSource};
+use hydrant::store::{LocalLog, Retention};
 use hydrant::stream::{Stream, StreamFormat};
 
-use crate::cli::{Exit, Failure};
+use crate::cli::{Exit, Failure, StoreChoice};
 
 /// A source whose format is known, and how another reader of it is made.
 pub(super) struct Opened {
     pub(super) source: Box<dyn EventSource>,
     pub(super) reopen: Reopen,
     pub(super) stream: Stream,
+    /// What keeps its event store within bounds, if it has one.
+    pub(super) retention: Option<Retention>,
 }
 
-/// Makes the source; a component is compiled, or taken from the cache, and started.
-pub(super) async fn open(config: &SourceConfig, data: &DataDir) -> Result<Opened, Failure> {
+/// Bounds of `event-store-max` in bytes: the least is room for some segments, the most is beyond any disk.
+const STORE_MAX: std::ops::RangeInclusive<u64> = (1 << 20)..=(1 << 50);
+
+/// Ten GiB: a busy head writes that in weeks.
+const STORE_MAX_DEFAULT: u64 = 10 << 30;
+
+/// Whether and how large an event store is wanted.
+pub(super) struct StorePlan {
+    choice: StoreChoice,
+    max: u64,
+    has_detached: bool,
+}
+
+impl StorePlan {
+    pub(super) fn new(choice: StoreChoice, max: Option<&str>, sinks: &[SinkConfig]) -> anyhow::Result<Self> {
+        let max = match max {
+            None => STORE_MAX_DEFAULT,
+            Some(text) => {
+                let bytes =
+                    text.parse::<ByteSize>().ok().map(|size| size.as_u64()).filter(|max| STORE_MAX.contains(max));
+                bytes.with_context(|| format!("bad value for event-store-max: expected 1MiB to 1PiB, not {text:?}"))?
+            }
+        };
+        let has_detached = sinks.iter().any(|sink| sink.lane != LaneConfig::Inline);
+        Ok(Self { choice, max, has_detached })
+    }
+
+    /// Whether this source gets one.
+    fn applies(&self, kind: &SourceKind) -> anyhow::Result<bool> {
+        let is_remote = matches!(kind, SourceKind::Ws(_) | SourceKind::Component { .. });
+        match self.choice {
+            StoreChoice::On => Ok(true),
+            StoreChoice::Off => {
+                anyhow::ensure!(
+                    !is_remote || !self.has_detached,
+                    "without an event store a remote source feeds inline sinks only: nobody else keeps what a detached sink has not \
+                     taken; leave --event-store=off out, or give the sinks lane=inline"
+                );
+                Ok(false)
+            }
+            // Up to hydra-node 2.2 a rotation throws rows away.
+            StoreChoice::Auto => Ok(is_remote
+                || matches!(kind, SourceKind::Local(log @ LocalLog::Database(_)) if !log.folder().join("old-state").exists())),
+        }
+    }
+}
+
+/// Makes the source, with an event store if it is to have one; a component is compiled, or taken from the cache, and started.
+pub(super) async fn open(config: &SourceConfig, data: &DataDir, store: &StorePlan) -> Result<Opened, Failure> {
+    let has_store = store.applies(&config.kind).map_err(Exit::Usage.because())?;
+    let opened = connect(config, data).await?;
+    if !has_store {
+        return Ok(opened);
+    }
+    let Opened { source, stream, .. } = opened;
+    let (folder, options, format) = (data.event_store(&stream.name), config.options.clone(), stream.format.clone());
+    let retention = Some(Retention::new(&folder, store.max));
+    let source = Box::new(StoredSource::new(source, &folder, &options, store.max));
+    let reopen = Reopen::new(move || StoredSource::reader(&folder, &format, &options));
+    Ok(Opened { source, reopen, stream, retention })
+}
+
+async fn connect(config: &SourceConfig, data: &DataDir) -> Result<Opened, Failure> {
     let options = config.options.clone();
     let (source, reopen): (Box<dyn EventSource>, _) = match config.kind.clone() {
         SourceKind::Local(log) => {
@@ -32,7 +96,8 @@ pub(super) async fn open(config: &SourceConfig, data: &DataDir) -> Result<Opened
             let mut source = make();
             let counts = source.counts_for_itself().await.map_err(Exit::Source.because())?;
             let stream = api_stream(data, config, counts)?;
-            return Ok(Opened { source: Box::new(source), reopen: Reopen::new(move || Box::new(make())), stream });
+            let reopen = Reopen::new(move || Box::new(make()));
+            return Ok(Opened { source: Box::new(source), reopen, stream, retention: None });
         }
         SourceKind::Component { path, limits, config, folders } => {
             let component = load(&path, limits.stack, data).map_err(Exit::Usage.because())?;
@@ -46,7 +111,7 @@ pub(super) async fn open(config: &SourceConfig, data: &DataDir) -> Result<Opened
         }
     };
     let stream = stream(data, config, source.format())?;
-    Ok(Opened { source, reopen, stream })
+    Ok(Opened { source, reopen, stream, retention: None })
 }
 
 /// The stream of a node's API. Before hydra-node 0.21 the API counts for itself, which is another stream than that of the events' ids.

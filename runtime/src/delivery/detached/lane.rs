@@ -88,6 +88,8 @@ pub(super) struct Lane {
     /// Fewer events than usual for the next call.
     pub(super) next_limit: Option<usize>,
     pub(super) open_failures: u32,
+    /// Whether what comes next for it is deleted.
+    pub(super) has_gap: bool,
     /// How many ids of heads were known when the instance was opened.
     pub(super) heads_known: u64,
     pub(super) parked_in_row: u32,
@@ -158,6 +160,7 @@ impl Lane {
             backoff: Backoff::default(),
             next_limit: None,
             open_failures: 0,
+            has_gap: false,
             heads_known: 0,
             parked_in_row: 0,
             restore: None,

@@ -17,6 +17,13 @@ impl Lane {
     pub(super) async fn obey(&mut self, order: Order, answer: Answer) -> bool {
         let ends = matches!(order, Order::Stop);
         let outcome = match order {
+            Order::Halt(reason) => Ok(self.halt(reason).await),
+            order if self.has_gap && !ends => {
+                drop(order);
+                let message =
+                    "events that it did not have are deleted; at the next start `on-gap` decides how it goes on";
+                Err(OrderError::Refused(message.to_owned()))
+            }
             Order::Pause => Ok(self.pause().await),
             Order::Resume => Ok(self.resume()),
             Order::Replay { from, reset_state } => self.replay(from, reset_state).await,
@@ -28,6 +35,13 @@ impl Lane {
         // Whoever asked may have gone.
         let _ = answer.send(outcome);
         ends
+    }
+
+    /// Stops for good.
+    async fn halt(&mut self, reason: String) -> String {
+        self.has_gap = true;
+        self.stop_for(&reason).await;
+        "stopped".to_owned()
     }
 
     async fn pause(&mut self) -> String {

@@ -34,6 +34,8 @@ pub enum Order {
     PutParked(Option<Position>),
     /// Remove parked events: the one at a position, or all.
     DropParked(Option<Position>),
+    /// Stop for this reason, for good: what comes next for the sink is about to be deleted.
+    Halt(String),
     /// Flush, close and end.
     Stop,
 }

@@ -1,7 +1,6 @@
 //! `ws:` as a source: hydra-node's API, history and then live.
 
 mod output;
-mod resume;
 
 use std::error::Error;
 use std::time::Duration;
@@ -14,13 +13,13 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
+use super::resume::Resume;
 use super::{EventSource, Next, Page, SourceError};
 use crate::backoff::Backoff;
 use crate::event::StateEvent;
 use crate::stream::StreamFormat;
 
 use output::Output;
-use resume::Resume;
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 type Cause = Box<dyn Error + Send + Sync>;

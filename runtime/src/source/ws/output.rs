@@ -3,10 +3,10 @@
 use bytestring::ByteString;
 use serde::Deserialize;
 
-use crate::event::{Position, StateEvent, Text, Time};
+use crate::event::{StateEvent, Text};
 
-/// The output that hydra-node makes of a checkpoint; it has the id of the last event, as the checkpoint has.
-const ROTATED: &str = "EventLogRotated";
+/// What a node says of itself at each connection.
+const GREETINGS: &str = "Greetings";
 
 /// One message, told apart.
 #[derive(Debug)]
@@ -19,32 +19,32 @@ pub(super) enum Output {
     Passing,
 }
 
-#[derive(Deserialize)]
-struct Members<'a> {
-    #[serde(borrow)]
-    tag: &'a str,
-    seq: Option<u64>,
-    #[serde(borrow)]
-    timestamp: Option<&'a str>,
-}
-
 impl Output {
     pub(super) fn read(message: &str) -> Result<Self, String> {
-        let Members { tag, seq, timestamp } = serde_json::from_str(message).map_err(|error| error.to_string())?;
-        let Some(seq) = seq.filter(|_| tag != "Greetings") else {
-            return Ok(if tag == "Greetings" { Self::Greetings { is_counted: seq.is_some() } } else { Self::Passing });
-        };
-        // Where the tag lies in the message that it was borrowed from.
-        let start = tag.as_ptr() as usize - message.as_ptr() as usize;
-        let position = if tag == ROTATED { Position::checkpoint(seq) } else { Position::event(seq) };
-        let json = Text::from(ByteString::from(message));
-        Ok(Self::Event(StateEvent::of_parts(position, timestamp.and_then(Time::parse), start..start + tag.len(), json)))
+        let event = StateEvent::of_output(Text::from(ByteString::from(message)))?;
+        Ok(match event {
+            Some(event) if event.tag() == GREETINGS => Self::Greetings { is_counted: true },
+            Some(event) => Self::Event(event),
+            None if is_greetings(message) => Self::Greetings { is_counted: false },
+            None => Self::Passing,
+        })
     }
+}
+
+#[derive(Deserialize)]
+struct Tag<'a> {
+    #[serde(borrow)]
+    tag: &'a str,
+}
+
+fn is_greetings(message: &str) -> bool {
+    serde_json::from_str::<Tag<'_>>(message).is_ok_and(|message| message.tag == GREETINGS)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Position;
 
     #[test]
     fn messages_are_told_apart() {

@@ -77,7 +77,7 @@ impl DatabaseReader {
     ///
     /// If it is not there, cannot be read, or is of a schema that is not known.
     pub fn open(path: impl Into<PathBuf>, options: ReadOptions) -> Result<Self, ReadError> {
-        let decoder = Decoder::new(options.check_grammar);
+        let decoder = Decoder::new(&options);
         let path: Arc<Path> = path.into().into();
         let Bounds { schema, ids } = patiently(&path, || look(&path, rows::bounds))?;
         refuse_unknown(&path, schema)?;

@@ -1,42 +1,47 @@
-//! Going on where a connection was lost: the node sends its history again, and what was read is looked up in it.
+//! Going on in a source that gives its history again: what was read is looked up in it.
 
 use crate::event::{Kind, Position, StateEvent};
 use crate::source::SourceError;
 use crate::stream::Anchors;
 
-/// What was read, and whether it was found again on this connection.
+/// What was read, and whether it was found again.
 #[derive(Debug, Default)]
 pub(super) struct Resume {
     anchors: Anchors,
-    /// Whether the last event read was met in the history that is sent again.
+    /// Whether the last event read was met in the history that is given again.
     found: bool,
-    /// Whether anything was sent on this connection.
+    /// Whether anything was given since it began.
     any: bool,
 }
 
 impl Resume {
-    /// A connection begins.
+    /// An event that was read elsewhere.
+    pub(super) fn note(&mut self, event: &StateEvent) {
+        self.anchors.push(event);
+    }
+
+    /// History is given from its start.
     pub(super) fn begin(&mut self) {
         (self.found, self.any) = (self.anchors.last().is_none(), false);
     }
 
-    /// The history of a connection is over.
-    pub(super) fn end(&mut self, url: &str) -> Result<(), SourceError> {
+    /// History is over.
+    pub(super) fn end(&mut self, name: &str) -> Result<(), SourceError> {
         match self.anchors.last() {
             Some((last, expected)) if !self.found => {
                 let found = if self.any { "its history ends before it" } else { "its history is empty" };
-                Err(SourceError::Diverged { name: url.to_owned(), last, expected, found: found.to_owned() })
+                Err(SourceError::Diverged { name: name.to_owned(), last, expected, found: found.to_owned() })
             }
             _ => Ok(()),
         }
     }
 
-    /// Takes an event of a connection; none if it was read before.
+    /// Takes an event; none if it was read before.
     pub(super) fn take(
         &mut self,
         event: StateEvent,
         in_history: bool,
-        url: &str,
+        name: &str,
     ) -> Result<Option<StateEvent>, SourceError> {
         let is_first = !std::mem::replace(&mut self.any, true);
         let position = event.position();
@@ -45,7 +50,7 @@ impl Resume {
             let known = self.anchors.get(position);
             if let Some(expected) = known.filter(|known| *known != event.hash()) {
                 let found = format!("event {position} (hash {}) is in its place", event.hash());
-                return Err(SourceError::Diverged { name: url.to_owned(), last: position, expected, found });
+                return Err(SourceError::Diverged { name: name.to_owned(), last: position, expected, found });
             }
             self.found |= position == last;
             return Ok(None);
@@ -60,10 +65,10 @@ impl Resume {
             return Ok(Some(self.keep(event)));
         }
         if follows_rotation {
-            return Err(SourceError::Gap { name: url.to_owned(), last: Some(last), oldest: position });
+            return Err(SourceError::Gap { name: name.to_owned(), last: Some(last), oldest: position });
         }
         let found = format!("it is missing before event {position}");
-        Err(SourceError::Diverged { name: url.to_owned(), last, expected, found })
+        Err(SourceError::Diverged { name: name.to_owned(), last, expected, found })
     }
 
     fn keep(&mut self, event: StateEvent) -> StateEvent {
