@@ -1,9 +1,10 @@
-//! `fold`: what it costs to know the state that a log leads to, beside reading the log alone.
+//! `fold`: what it costs to know the state that a log leads to, beside reading the log alone. It is done as `hydrant log stats --state` and `run` do
+//! it, the fold on a thread beside the reader's; `fold/one-thread` is the same work on one.
 
 use std::path::Path;
 use std::time::Instant;
 
-use hydrant::head::HeadFold;
+use hydrant::head::{FoldThread, HeadFold};
 use hydrant::store::{LogReader, ReadLog, ReadOptions};
 
 use crate::process;
@@ -13,7 +14,8 @@ use crate::turns::take_turns;
 
 pub(crate) fn run(folder: &Path, summary: &mut Summary) -> anyhow::Result<()> {
     let log = sample(folder)?;
-    let [folded, read] = take_turns(5, [Box::new(|| fold_all(&log)), Box::new(|| read_all(&log))])?;
+    let [folded, alone, read] =
+        take_turns(5, [Box::new(|| fold_all(&log)), Box::new(|| fold_alone(&log)), Box::new(|| read_all(&log))])?;
     // Rates: the cost is the other way round.
     summary.add(&Line {
         name: "fold",
@@ -22,6 +24,14 @@ pub(crate) fn run(folder: &Path, summary: &mut Summary) -> anyhow::Result<()> {
         baseline: ("reading and splitting", read.median()),
         ratio: read.ratio_to(&folded),
         bound: Bound::AtMost(1.5),
+    })?;
+    summary.add(&Line {
+        name: "fold/one-thread",
+        value: alone.median(),
+        unit: "MB/s",
+        baseline: ("reading and splitting", read.median()),
+        ratio: read.ratio_to(&alone),
+        bound: Bound::None,
     })?;
     let [peak] = process::measured(["--fold-log".as_ref(), log.as_os_str()])?;
     let (baseline, ratio) = (("bound", 64.0), peak / 64.0);
@@ -36,6 +46,16 @@ pub(crate) fn child(log: &Path) -> anyhow::Result<()> {
 }
 
 fn fold_all(path: &Path) -> anyhow::Result<f64> {
+    let start = Instant::now();
+    let (mut reader, fold) = (LogReader::open(path, ReadOptions::default())?, FoldThread::start()?);
+    while let Some(page) = reader.read_history()? {
+        fold.push(&page.events);
+    }
+    anyhow::ensure!(fold.finish()?.head().tag() != "Initial", "the sample ends in another state");
+    Ok(rate(path.metadata()?.len(), start))
+}
+
+fn fold_alone(path: &Path) -> anyhow::Result<f64> {
     let start = Instant::now();
     let (mut reader, mut fold) = (LogReader::open(path, ReadOptions::default())?, HeadFold::new());
     while let Some(page) = reader.read_history()? {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
-use hydrant::head::{self, HeadFold};
+use hydrant::head::{self, FoldThread};
 use hydrant::store::{
     Finding, LocalLog, OnBadLine, ReadError, ReadLog, ReadOptions, ReadPage, RepairError, Survey, repair, survey,
 };
@@ -89,19 +89,11 @@ fn verify(path: &Path, decode: bool) -> Result<Exit, Failure> {
 }
 
 fn state(path: &Path) -> Result<Exit, Failure> {
-    let (mut fold, mut failed) = (HeadFold::new(), None);
-    let survey = read_through(path, false, |page| {
-        for event in &page.events {
-            if failed.is_none() {
-                failed = fold.apply(event).err();
-            }
-        }
-    })?;
+    let thread = FoldThread::start().map_err(Exit::Source.because())?;
+    let survey = read_through(path, false, |page| thread.push(&page.events))?;
+    let fold = thread.finish().map_err(|error| Exit::Source.because()(*error))?;
     for tag in fold.unknown_tags() {
         write_stderr(&format!("the tag {tag:?} is not known; its events have no effect on the state\n"));
-    }
-    if let Some(error) = failed {
-        return Err(Exit::Source.because()(error));
     }
     printed(writeln!(stdout(), "{}", fold.state().to_json()))?;
     Ok(exit_of(survey.is_whole()))

@@ -3,6 +3,7 @@
 mod archives;
 mod beside;
 mod cbor_items;
+mod open;
 mod reader;
 mod rows;
 

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant, UNIX_EPOCH};
@@ -17,10 +17,10 @@ use crate::store::report::{At, BadLine, Finding, LineFault, Place};
 use crate::stream::StreamFormat;
 
 /// How long a database at open may be in a state in which it cannot be read: a node that starts or stops takes moments.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How often it is looked at meanwhile.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// A database whose files were written to longer ago than this, in seconds, and have not changed since the last look, has nothing new: the
 /// clock of the file system ticks much finer.
@@ -31,28 +31,28 @@ const SETTLED: i64 = 2;
 /// Each page is read in a transaction of its own, which has ended when the page is given out.
 #[derive(Debug)]
 pub struct DatabaseReader {
-    path: Arc<Path>,
-    options: ReadOptions,
-    decoder: Decoder,
-    schema: Schema,
+    pub(super) path: Arc<Path>,
+    pub(super) options: ReadOptions,
+    pub(super) decoder: Decoder,
+    pub(super) schema: Schema,
     /// To be read before the database itself.
-    archives: VecDeque<Arc<Path>>,
+    pub(super) archives: VecDeque<Arc<Path>>,
     /// The last position of history, while that is being read.
-    history_end: Option<Position>,
+    pub(super) history_end: Option<Position>,
     /// The first position at open, until something was read.
-    begin: Option<Position>,
+    pub(super) begin: Option<Position>,
     /// What was read with the last of history and comes after it.
-    pending: Option<ReadPage>,
+    pub(super) pending: Option<ReadPage>,
     /// The bad row that reading stopped at.
-    stopped: Option<BadLine>,
+    pub(super) stopped: Option<BadLine>,
     /// The last bad row that was passed over.
-    passed: Option<i64>,
+    pub(super) passed: Option<i64>,
     /// The database when it had nothing new.
-    quiet: Option<Traces>,
+    pub(super) quiet: Option<Traces>,
     /// The first and the last id at open, and the bytes of all files.
-    extent: (i64, i64, u64),
+    pub(super) extent: (i64, i64, u64),
     /// What is to be said with the first page.
-    findings: Vec<Finding>,
+    pub(super) findings: Vec<Finding>,
 }
 
 const OTHER_FORMAT: &str = "and what was read before is of another: its events have another format from here on, which is another stream; start \
@@ -71,42 +71,6 @@ enum Step {
 }
 
 impl DatabaseReader {
-    /// Opens the database at `path`. Waits a while if it cannot be read at this moment.
-    ///
-    /// # Errors
-    ///
-    /// If it is not there, cannot be read, or is of a schema that is not known.
-    pub fn open(path: impl Into<PathBuf>, options: ReadOptions) -> Result<Self, ReadError> {
-        let decoder = Decoder::new(&options);
-        let path: Arc<Path> = path.into().into();
-        let Bounds { schema, ids } = patiently(&path, || look(&path, rows::bounds))?;
-        refuse_unknown(&path, schema)?;
-        let mut reader = Self {
-            path,
-            options,
-            decoder,
-            schema,
-            archives: VecDeque::new(),
-            history_end: None,
-            begin: None,
-            pending: None,
-            stopped: None,
-            passed: None,
-            quiet: None,
-            extent: (0, 0, 0),
-            findings: Vec::new(),
-        };
-        reader.find_archives(ids)?;
-        if let Some((first, _)) = ids {
-            let limit = reader.options.max_line;
-            let page =
-                patiently(&reader.path, || look(&reader.path, |connection| rows::read(connection, first, limit)))?;
-            reader.begin = page.first_position();
-        }
-        reader.history_end = reader.find_end(ids)?;
-        Ok(reader)
-    }
-
     /// The format of the events of the database at `path`, as far as that can be told now.
     pub fn format_of(path: &Path) -> StreamFormat {
         match look(path, rows::bounds) {
@@ -146,47 +110,6 @@ impl DatabaseReader {
     /// Treats all that follows as live.
     pub(in crate::store) fn end_history(&mut self) {
         self.history_end = None;
-    }
-
-    /// The archives that come before the rows of the database.
-    fn find_archives(&mut self, ids: Option<(i64, i64)>) -> Result<(), ReadError> {
-        let all = archives::of(&self.path).map_err(|source| self.io(source))?;
-        let first = ids.map_or(i64::MAX, |(first, _)| first);
-        // One that goes on behind the database's first row is a rotation in progress: what is in it is in the database.
-        for (_, path) in all.into_iter().filter(|(id, _)| *id <= first) {
-            let Bounds { schema, .. } = patiently(&path, || look(&path, rows::bounds))?;
-            if schema == self.schema || self.schema == Schema::None {
-                self.archives.push_back(path.into());
-            } else {
-                let why = "its rows are of another schema than those of the database".to_owned();
-                self.findings.push(Finding::LeftOut { file: path, why });
-            }
-        }
-        Ok(())
-    }
-
-    /// Where history ends, and how much of it there is.
-    fn find_end(&mut self, ids: Option<(i64, i64)>) -> Result<Option<Position>, ReadError> {
-        let end = match (ids, self.archives.back()) {
-            (Some((_, last)), _) => Some((Arc::clone(&self.path), last)),
-            (None, Some(archive)) => {
-                let Bounds { ids, .. } = patiently(archive, || look(archive, rows::bounds))?;
-                ids.map(|(_, last)| (Arc::clone(archive), last))
-            }
-            (None, None) => None,
-        };
-        let Some((path, last)) = end else { return Ok(None) };
-        let limit = self.options.max_line;
-        let page = patiently(&path, || look(&path, |connection| rows::read(connection, last, limit)))?;
-        let newest = page.first_position();
-        let first = match self.archives.front() {
-            Some(archive) => patiently(archive, || look(archive, rows::bounds))?.ids.map_or(0, |(first, _)| first),
-            None => ids.map_or(0, |(first, _)| first),
-        };
-        let bytes = self.archives.iter().chain([&self.path]);
-        let bytes = bytes.filter_map(|path| path.metadata().ok()).map(|metadata| metadata.len()).sum();
-        self.extent = (first, last, bytes);
-        Ok(newest)
     }
 
     /// Reads a page of rows, from an archive while there are any.
@@ -354,7 +277,7 @@ impl DatabaseReader {
         page
     }
 
-    fn io(&self, source: io::Error) -> ReadError {
+    pub(super) fn io(&self, source: io::Error) -> ReadError {
         ReadError::Io { path: self.path.to_path_buf(), source }
     }
 }
@@ -437,7 +360,7 @@ impl Schema {
     }
 }
 
-fn refuse_unknown(path: &Path, schema: Schema) -> Result<(), ReadError> {
+pub(super) fn refuse_unknown(path: &Path, schema: Schema) -> Result<(), ReadError> {
     let expected = "which is newer than this hydrant; known are 1 and 2";
     match schema {
         Schema::Unknown(found) => Err(ReadError::Schema { path: path.to_owned(), found, expected }),
@@ -454,19 +377,5 @@ fn is_after(id: i64, position: Position) -> bool {
     match position.kind {
         Kind::Event => id >= id_of(position),
         Kind::Checkpoint => id > id_of(position),
-    }
-}
-
-/// Looks until something is seen, for a while.
-fn patiently<T>(path: &Path, mut look: impl FnMut() -> Result<Look<T>, ReadError>) -> Result<T, ReadError> {
-    let start = Instant::now();
-    loop {
-        match look()? {
-            Look::Seen(seen) => return Ok(seen),
-            Look::NotNow(why) if start.elapsed() > PATIENCE => {
-                return Err(ReadError::NotNow { path: path.to_owned(), why });
-            }
-            Look::NotNow(_) => sleep(LOOK_AGAIN),
-        }
     }
 }
