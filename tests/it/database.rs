@@ -232,6 +232,29 @@ fn a_follower_is_given_what_is_written_across_rotations_and_restarts() {
 }
 
 #[test]
+fn a_reader_between_two_pages_holds_nothing_that_keeps_the_wal_from_starting_over() {
+    let folder = Folder::new();
+    let mut node = Node::new(&folder);
+    node.write(20_000);
+    let mut reader = open(&LocalLog::Database(node.database()));
+    let mut pages = 0;
+    loop {
+        let page = reader.read_page().unwrap();
+        pages += 1;
+        // Blocked, frames in the WAL, frames written back: a transaction that is held would block.
+        let blocked: i64 = node.start().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).unwrap();
+        assert_eq!((blocked, fs::metadata(node.path("hydra.db-wal")).unwrap().len()), (0, 0), "after page {pages}");
+        if page.caught_up {
+            break;
+        }
+        if pages < 5 {
+            node.write(10);
+        }
+    }
+    assert!(pages > 5, "{pages}");
+}
+
+#[test]
 fn what_a_rotation_threw_away_before_it_was_read_is_a_gap() {
     let folder = Folder::new();
     let mut node = Node::new(&folder);
