@@ -33,7 +33,8 @@ fn main() -> anyhow::Result<()> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["--read-log", log] => return read::child(&PathBuf::from(log)),
         ["--fold-log", log] => return fold::child(&PathBuf::from(log)),
-        ["--replay-log", log] => return replay::child(&target, &PathBuf::from(log)),
+        [replay::ALONE, log] => return replay::child(&target, &PathBuf::from(log), false),
+        [replay::WITH_HEAD, log] => return replay::child(&target, &PathBuf::from(log), true),
         ["--cold-start", data] => return many::cold_start_child(&target, &PathBuf::from(data)),
         ["--idle-sinks"] => return many::idle_sinks_child(&target),
         _ => {}

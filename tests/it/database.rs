@@ -349,6 +349,12 @@ fn rows_of_schema_2_are_transcoded_and_have_a_format_of_their_own() {
     assert_exit(&refused, 1);
     assert!(stderr(&refused).contains("takes hydra.state-event/1 only"), "{}", stderr(&refused));
 
+    for arguments in [["stats", "--state"], ["verify", "--decode"]] {
+        let refused = hydrant().arg("log").args(arguments).arg(node.database()).output().unwrap();
+        assert_exit(&refused, 3);
+        assert!(stderr(&refused).contains("which are not read into types"), "{}", stderr(&refused));
+    }
+
     node.start().pragma_update(None, "user_version", 3).unwrap();
     let refused = run_once(&folder, &node.uri(), &["stdout:"]);
     assert_exit(&refused, 3);

@@ -11,6 +11,8 @@ use hydrant::store::{
     Finding, LocalLog, OnBadLine, ReadError, ReadLog, ReadOptions, ReadPage, RepairError, Survey, repair, survey,
 };
 
+use hydrant::stream::StreamFormat;
+
 use super::progress::{Progress, write_stderr};
 use super::{Exit, Failure, LogCommand};
 
@@ -61,6 +63,9 @@ fn printed(result: io::Result<()>) -> Result<(), Failure> {
 }
 
 fn verify(path: &Path, decode: bool) -> Result<Exit, Failure> {
+    if decode {
+        refuse_other_format(path)?;
+    }
     let mut undecodable = 0_u64;
     let survey = read_through(path, true, |page| {
         for (event, place) in page.events.iter().zip(&page.places).filter(|_| decode) {
@@ -88,7 +93,19 @@ fn verify(path: &Path, decode: bool) -> Result<Exit, Failure> {
     Ok(exit_of(survey.is_whole() && undecodable == 0))
 }
 
+/// What events of other formats mean is not known here; folded all the same, they would lead to a state that is none.
+fn refuse_other_format(path: &Path) -> Result<(), Failure> {
+    let format = LocalLog::at(path).format();
+    if format == StreamFormat::state_event() {
+        return Ok(());
+    }
+    let error =
+        anyhow::anyhow!("{} holds events of the format {format}, which are not read into types", path.display());
+    Err(Exit::Source.because()(error))
+}
+
 fn state(path: &Path) -> Result<Exit, Failure> {
+    refuse_other_format(path)?;
     let thread = FoldThread::start().map_err(Exit::Source.because())?;
     let survey = read_through(path, false, |page| thread.push(&page.events))?;
     let fold = thread.finish().map_err(|error| Exit::Source.because()(*error))?;

@@ -8,8 +8,8 @@ use crate::head::typed::{Field, Json};
 use crate::head::types::Deposit;
 
 impl HeadFold {
-    /// Deposits, what they do to an open head, and all that concerns nothing but its ledger.
-    pub(super) fn deposits_and_ledger(&mut self, change: StateChanged) -> Result<(), FoldFault> {
+    /// Deposits as they are seen on the chain, beside whatever the head is doing.
+    pub(super) fn change_deposits(&mut self, change: StateChanged) -> Result<(), FoldFault> {
         use StateChanged as C;
         match change {
             C::DepositRecorded(deposit) => {
@@ -22,12 +22,10 @@ impl HeadFold {
                     status: Field::Is(Str::from("Inactive")),
                     other: Vec::new(),
                 };
-                self.deposit(&deposit.deposit_tx_id, &Json::of(&recorded)?)?;
+                self.deposit(&deposit.deposit_tx_id, &Json::of(&recorded)?)
             }
-            C::DepositActivated(change) => {
-                self.deposit(&change.deposit_tx_id, required(&change.deposit, "deposit")?)?
-            }
-            C::DepositExpired(change) => self.deposit(&change.deposit_tx_id, required(&change.deposit, "deposit")?)?,
+            C::DepositActivated(change) => self.deposit(&change.deposit_tx_id, required(&change.deposit, "deposit")?),
+            C::DepositExpired(change) => self.deposit(&change.deposit_tx_id, required(&change.deposit, "deposit")?),
             C::DepositRecovered(recovered) => {
                 self.chain_state(&recovered.chain_state);
                 let id = required(&recovered.deposit_tx_id, "depositTxId")?;
@@ -39,7 +37,16 @@ impl HeadFold {
                         }
                     });
                 }
+                Ok(())
             }
+            change => self.change_ledger(change),
+        }
+    }
+
+    /// What changes the ledger of an open head; most of it concerns nothing else.
+    fn change_ledger(&mut self, change: StateChanged) -> Result<(), FoldFault> {
+        use StateChanged as C;
+        match change {
             C::CommitFinalized(commit) => {
                 self.chain_state(&commit.chain_state);
                 let id = required(&commit.deposit_tx_id, "depositTxId")?.clone();
@@ -71,19 +78,6 @@ impl HeadFold {
                     (ledger.decommit_tx, ledger.version) = (Field::Null, decommit.new_version.clone());
                     Ok(())
                 })?;
-            }
-            C::HeadFanoutInitiated(fanout) => self.fanout(fanout.remaining_outputs, None, Some("AutoDrain")),
-            C::HeadPartialFanoutSelected(fanout) => {
-                self.fanout(fanout.remaining_outputs, None, Some("DistributingSelection"));
-            }
-            C::HeadPartialFannedOut(out) => {
-                self.chain_state(&out.chain_state);
-                self.fanout(out.remaining_outputs, Some(out.distributed_outputs), None);
-            }
-            C::HeadFanoutReverted(_) => {
-                if let HeadState::FanoutProgress(closed) = &self.head {
-                    self.head = HeadState::Closed(closed.clone());
-                }
             }
             change => self.ledger(|ledger| ledger.change(change))?,
         }

@@ -184,7 +184,7 @@ impl HeadFold {
                 Field::Is(state) => self.restore(state),
                 _ => return Err(FoldFault::Missing("state")),
             },
-            change => self.deposits_and_ledger(change)?,
+            change => self.change_fanout(change)?,
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use super::{FoldFault, HeadFold, Node, apart, raw, required};
 use crate::head::leaf::{Bool, Integer, Map};
 use crate::head::state::HeadState;
-use crate::head::state_changed::{CommittedUTxO, HeadClosed, HeadInitialized, HeadOpened};
+use crate::head::state_changed::{CommittedUTxO, HeadClosed, HeadInitialized, HeadOpened, StateChanged};
 use crate::head::typed::{Field, Json};
 use crate::head::types::{
     ChainState, Closed, ConfirmedSnapshot, CoordinatedHeadState, Idle, Initial, InitialSnapshot, Open, SeenSnapshot,
@@ -100,7 +100,29 @@ impl HeadFold {
         self.head = HeadState::Idle(Box::new(Idle { chain_state: apart(chain_state), other: Vec::new() }));
     }
 
-    pub(super) fn fanout(
+    /// A head that leaves for the chain in steps; anything else is no change of phase.
+    pub(super) fn change_fanout(&mut self, change: StateChanged) -> Result<(), FoldFault> {
+        use StateChanged as C;
+        match change {
+            C::HeadFanoutInitiated(fanout) => self.fanout(fanout.remaining_outputs, None, Some("AutoDrain")),
+            C::HeadPartialFanoutSelected(fanout) => {
+                self.fanout(fanout.remaining_outputs, None, Some("DistributingSelection"));
+            }
+            C::HeadPartialFannedOut(out) => {
+                self.chain_state(&out.chain_state);
+                self.fanout(out.remaining_outputs, Some(out.distributed_outputs), None);
+            }
+            C::HeadFanoutReverted(_) => {
+                if let HeadState::FanoutProgress(closed) = &self.head {
+                    self.head = HeadState::Closed(closed.clone());
+                }
+            }
+            change => return self.change_deposits(change),
+        }
+        Ok(())
+    }
+
+    fn fanout(
         &mut self,
         remaining: Field<Json<Utxo>>,
         distributed: Option<Field<Json<Utxo>>>,
