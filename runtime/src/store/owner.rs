@@ -3,6 +3,8 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use super::appender::LogAppender;
 use super::log_file::DiskFile;
@@ -65,15 +67,26 @@ pub fn refuse_node_folder(path: &Path) -> Result<(), OwnError> {
     }
 }
 
+/// How long a lock is waited for: a process that is ending, or one that its holder is just starting and that has a copy of the lock until it
+/// is another program, lets go in moments.
+const LOCK_PATIENCE: Duration = Duration::from_millis(500);
+
+/// How often it is tried meanwhile.
+const LOCK_AGAIN: Duration = Duration::from_millis(10);
+
 /// Opens and locks the file, creating it if it is missing.
 pub(super) fn lock(path: &Path) -> Result<File, OwnError> {
     let fail = |source| OwnError::Io { path: path.to_owned(), source };
     let is_new = !path.exists();
     let file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(fail)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(OwnError::Locked { path: path.to_owned() }),
-        Err(TryLockError::Error(source)) => return Err(fail(source)),
+    let start = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) if start.elapsed() < LOCK_PATIENCE => sleep(LOCK_AGAIN),
+            Err(TryLockError::WouldBlock) => return Err(OwnError::Locked { path: path.to_owned() }),
+            Err(TryLockError::Error(source)) => return Err(fail(source)),
+        }
     }
     if is_new {
         sync_folder(path).map_err(fail)?;
