@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::store::folder_of;
+
 /// Writes beside, syncs, renames, and syncs the folder.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // Two may write the same file at once.
@@ -14,5 +16,10 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&beside, path)?;
-    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    sync_folder(path)
+}
+
+/// Makes the names in the folder of `path` durable.
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(folder_of(path))?.sync_all()
 }

@@ -9,16 +9,17 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use hydrant::sink::{Delivery, EventSink, SqliteSink};
-use hydrant::source;
-use hydrant::source::LocalSource;
+use hydrant::source::{self, EventSource, LocalSource};
 use hydrant::store::{At, LocalLog, OnBadLine, ReadError, ReadLog, ReadOptions};
+use hydrant::stream::StreamFormat;
 use rand_core::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use rusqlite::Connection;
 
 use crate::events::say;
 use crate::harness::{
-    Folder, append, assert_exit, block_on, counted, events, hydrant, line, lines, open_info, root, stderr, stdout, wasm,
+    Folder, append, assert_exit, block_on, counted, drain, events, hydrant, line, lines, open_info, root, stderr,
+    stdout, wasm,
 };
 use crate::operate::Running;
 use hydrant::sink_store::SinkStore;
@@ -156,17 +157,6 @@ fn open(log: &LocalLog) -> Box<dyn ReadLog> {
 }
 
 /// Everything there is to read now, as positions in words.
-fn drain(reader: &mut dyn ReadLog) -> Result<Vec<String>, ReadError> {
-    let mut positions = Vec::new();
-    loop {
-        let page = reader.read_page()?;
-        positions.extend(page.events.iter().map(|event| event.position().to_string()));
-        if page.caught_up {
-            return Ok(positions);
-        }
-    }
-}
-
 fn run_once(folder: &Folder, source: &str, sinks: &[&str]) -> std::process::Output {
     folder.command_at(source, sinks, &["--once"]).output().unwrap()
 }
@@ -177,15 +167,19 @@ fn a_database_and_a_folder_keep_the_contract_of_a_source() {
     let mut node = Node::new(&folder);
     node.write(3_000);
     let options = ReadOptions::default();
+    let source = |log: LocalLog| {
+        let format = log.format().unwrap();
+        LocalSource::new(log, format, options.clone())
+    };
     for log in [LocalLog::Database(node.database()), LocalLog::Folder(node.folder.clone())] {
-        let mut source = LocalSource::new(log, options.clone());
+        let mut source = source(log);
         block_on(source::contract::check(&mut source, &events(0..3_000))).unwrap();
     }
     let files = folder.path("files");
     fs::create_dir(&files).unwrap();
     fs::write(files.join("state-9"), lines(0..10)).unwrap();
     fs::write(files.join("state"), lines(10..5_000)).unwrap();
-    let mut source = LocalSource::new(LocalLog::Folder(files), options);
+    let mut source = source(LocalLog::Folder(files));
     block_on(source::contract::check(&mut source, &events(0..5_000))).unwrap();
 }
 
@@ -349,6 +343,12 @@ fn rows_of_schema_2_are_transcoded_and_have_a_format_of_their_own() {
     assert_exit(&refused, 1);
     assert!(stderr(&refused).contains("takes hydra.state-event/1 only"), "{}", stderr(&refused));
 
+    let log = LocalLog::Database(node.database());
+    assert_eq!(log.format().unwrap(), StreamFormat::cbor_items());
+    let mut other = LocalSource::new(log, StreamFormat::state_event(), ReadOptions::default());
+    let error = block_on(other.open()).unwrap_err().to_string();
+    assert!(error.contains("hydra.state-event.cbor-items/1 now, and hydra.state-event/1 before"), "{error}");
+
     for arguments in [["stats", "--state"], ["verify", "--decode"]] {
         let refused = hydrant().arg("log").args(arguments).arg(node.database()).output().unwrap();
         assert_exit(&refused, 3);
@@ -359,6 +359,23 @@ fn rows_of_schema_2_are_transcoded_and_have_a_format_of_their_own() {
     let refused = run_once(&folder, &node.uri(), &["stdout:"]);
     assert_exit(&refused, 3);
     assert!(stderr(&refused).contains("schema 3") && stderr(&refused).contains("newer"), "{}", stderr(&refused));
+}
+
+#[test]
+fn an_empty_database_has_the_format_of_its_newest_archive() {
+    let folder = Folder::new();
+    let mut node = Node::new(&folder);
+    node.start().pragma_update(None, "user_version", 2).unwrap();
+    (0..3).for_each(|id| node.row(id, &cbor_row(id)));
+    node.stop();
+    let archives = node.folder.join("old-state");
+    fs::create_dir_all(&archives).unwrap();
+    fs::rename(node.database(), archives.join("hydra-2.db")).unwrap();
+    Connection::open(node.database()).unwrap().execute_batch("CREATE TABLE other (n)").unwrap();
+    let log = LocalLog::Database(node.database());
+    assert_eq!(log.format().unwrap(), StreamFormat::cbor_items());
+    let page = log.open(ReadOptions::default()).unwrap().read_history().unwrap().unwrap();
+    assert_eq!(page.events.len(), 3);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use hydrant::component::{ComponentVersions, Limits, SinkEngine};
+use hydrant::component::{ComponentVersions, SinkEngine};
 use hydrant::delivery::{
     Departure, Detached, DetachedPolicy, DetachedSink, FlushPolicy, From, GuestWorkers, InlineSink, OnDivergence,
     OnFailure, OnGap, OnReject, Order, SinkState, SinkStatus, TagFilter, Window,
@@ -18,7 +18,7 @@ use hydrant::source::{EventSource, LocalSource, Reopen};
 use hydrant::store::ReadOptions;
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::{Folder, another_version, append, cache, guest, line, lines, open_info, tagged};
+use crate::harness::{Folder, another_version, append, cache, guest, limits_of, line, lines, open_info, tagged};
 
 /// What a native sink saw, and what it is to answer.
 #[derive(Debug, Default)]
@@ -169,10 +169,7 @@ impl World {
     }
 
     fn component(&self, name: &str, limits: &[(&str, &str)], config: &[(&str, &str)]) -> ComponentVersions {
-        let mut all = Limits::default();
-        for (limit, value) in limits {
-            assert!(all.set(limit, value).unwrap());
-        }
+        let all = limits_of(limits);
         ComponentVersions {
             name: name.to_owned(),
             engine: SinkEngine::new(all.stack).unwrap(),

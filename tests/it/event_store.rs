@@ -7,17 +7,19 @@ use std::time::Duration;
 
 use hydrant::event::{Position, StateEvent};
 use hydrant::source::{self, EventSource, LocalSource, StoredSource};
-use hydrant::store::{LocalLog, ReadOptions, Retention};
+use hydrant::store::{ReadOptions, Retention};
 use serde_json::Value;
 
 use crate::api_source::{Api, output, outputs, rotated};
-use crate::harness::{Folder, append, assert_exit, block_on, counted, events, lines, read_log, stderr, stdout, wasm};
+use crate::harness::{
+    Folder, append, assert_exit, block_on, counted, events, lines, ndjson_source, read_log, stderr, stdout, wasm,
+};
 use crate::operate::Running;
 use hydrant::sink_store::SinkStore;
 
 fn stored(folder: &Folder, log: &str, max: u64) -> StoredSource {
     let options = ReadOptions::default();
-    let inner = LocalSource::new(LocalLog::File(folder.path(log)), options.clone());
+    let inner = LocalSource::file(folder.path(log), options.clone());
     StoredSource::new(Box::new(inner), &folder.path("store"), &options, max)
 }
 
@@ -150,8 +152,7 @@ fn bytes(folder: &Folder) -> u64 {
 fn segments_go_when_every_sink_has_passed_them_and_laggards_are_stopped_when_it_is_full() {
     let folder = Folder::new();
     let log = folder.file("log", lines(0..10));
-    let parameters = format!("grant.dir={}:ro&config.file={}&stream=s", folder.path("").display(), log.display());
-    let source = wasm("ndjson-source", &parameters);
+    let source = ndjson_source(&folder, &log);
     let fast = wasm("kv-tally", "name=fast");
     let stuck = wasm("scripted", "name=stuck&config.on=put&config.do=retry&config.when=20");
     let full = ["--event-store-max", "1MiB"];
@@ -183,8 +184,7 @@ fn segments_go_when_every_sink_has_passed_them_and_laggards_are_stopped_when_it_
 fn an_inline_sink_keeps_everything_up_to_the_bound() {
     let folder = Folder::new();
     let log = folder.file("log", lines(0..3_000));
-    let parameters = format!("grant.dir={}:ro&config.file={}&stream=s", folder.path("").display(), log.display());
-    let source = wasm("ndjson-source", &parameters);
+    let source = ndjson_source(&folder, &log);
     let out = format!("file://{}", folder.path("out").display());
     let running = Running::start_at(folder, &source, &[&out], &["--event-store-max", "1MiB"]);
     running.until("history to end", || {

@@ -6,24 +6,13 @@ use std::path::Path;
 use hydrant::event::Position;
 use hydrant::store::{At, Finding, LogReader, OnBadLine, ReadError, ReadLog, ReadOptions};
 
-use crate::harness::{Folder, append, line, lines};
+use crate::harness::{Folder, append, drain, line, lines};
 
 fn open(path: &Path) -> LogReader {
     LogReader::open(path, ReadOptions::default()).unwrap()
 }
 
 /// Everything there is to read now, as positions in words.
-fn drain(reader: &mut LogReader) -> Result<Vec<String>, ReadError> {
-    let mut positions = Vec::new();
-    loop {
-        let page = reader.read_page()?;
-        positions.extend(page.events.iter().map(|event| event.position().to_string()));
-        if page.caught_up {
-            return Ok(positions);
-        }
-    }
-}
-
 fn ids(reader: &mut LogReader) -> Vec<String> {
     drain(reader).unwrap()
 }

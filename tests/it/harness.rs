@@ -9,7 +9,7 @@ use hydrant::component::{CompileCache, ComponentSink, Limits, LoadError, SinkCom
 use hydrant::event::StateEvent;
 use hydrant::sink::OpenInfo;
 use hydrant::sink_store::{KeyValue, Quota, SinkStore};
-use hydrant::store::{LogReader, ReadLog, ReadOptions};
+use hydrant::store::{LogReader, ReadError, ReadLog, ReadOptions};
 use hydrant::stream::{Stream, StreamFormat};
 use tempfile::TempDir;
 
@@ -33,6 +33,21 @@ pub(crate) fn guest(name: &str) -> PathBuf {
 /// The URI of a guest as a sink.
 pub(crate) fn wasm(name: &str, parameters: &str) -> String {
     format!("wasm:{}?{parameters}", guest(name).display())
+}
+
+/// The example source over a log, as a URI.
+pub(crate) fn ndjson_source(folder: &Folder, log: &Path) -> String {
+    let folder = folder.path("");
+    wasm("ndjson-source", &format!("grant.dir={}:ro&config.file={}&stream=s", folder.display(), log.display()))
+}
+
+/// The default limits, but for these.
+pub(crate) fn limits_of(limits: &[(&str, &str)]) -> Limits {
+    let mut all = Limits::default();
+    for (limit, value) in limits {
+        assert!(all.set(limit, value).unwrap(), "there is no limit {limit}");
+    }
+    all
 }
 
 /// The same guest with a custom section more: the same program, and another version.
@@ -174,10 +189,7 @@ pub(crate) fn wat_sink(wat: &str, limits: &[(&str, &str)]) -> ComponentSink {
 }
 
 fn sink_of(name: &str, wasm: &[u8], limits: &[(&str, &str)], config: &[(&str, &str)]) -> ComponentSink {
-    let mut all = Limits::default();
-    for (limit, value) in limits {
-        assert!(all.set(limit, value).unwrap(), "there is no limit {limit}");
-    }
+    let all = limits_of(limits);
     let config = config.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     ComponentSink::new(name, load(wasm, &all).unwrap(), all, config)
 }
@@ -185,4 +197,16 @@ fn sink_of(name: &str, wasm: &[u8], limits: &[(&str, &str)], config: &[(&str, &s
 /// Runs a future to its end on a small runtime.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+/// The positions that a log gives until nothing further is there.
+pub(crate) fn drain(reader: &mut dyn ReadLog) -> Result<Vec<String>, ReadError> {
+    let mut positions = Vec::new();
+    loop {
+        let page = reader.read_page()?;
+        positions.extend(page.events.iter().map(|event| event.position().to_string()));
+        if page.caught_up {
+            return Ok(positions);
+        }
+    }
 }

@@ -10,16 +10,14 @@ use hydrant::source::{self, EventSource, Next, SourceError};
 use hydrant::store::{OnBadLine, ReadOptions};
 
 use crate::harness::{
-    Folder, append, assert_exit, block_on, cache, counted, events, guest, lines, stderr, stdout, wasm,
+    Folder, append, assert_exit, block_on, cache, counted, events, guest, limits_of, lines, ndjson_source, stderr,
+    stdout, wasm,
 };
 use crate::operate::Running;
 
 fn source_of(name: &str, limits: &[(&str, &str)], config: &[(&str, &str)], folder: Option<&Folder>) -> ComponentSource {
     let path = guest(name);
-    let mut all = Limits::default();
-    for (name, value) in limits {
-        assert!(all.set(name, value).unwrap());
-    }
+    let all = limits_of(limits);
     let engine = SinkEngine::new(all.stack).unwrap();
     let component = SourceComponent::load(&engine, &cache(), &path).unwrap();
     let config = config.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -50,10 +48,6 @@ fn ids(events: &[StateEvent]) -> Vec<u64> {
     events.iter().map(StateEvent::id).collect()
 }
 
-fn uri(name: &str, parameters: &str) -> String {
-    wasm(name, parameters)
-}
-
 #[test]
 fn source_components_keep_the_contract() {
     let folder = Folder::new();
@@ -77,8 +71,7 @@ fn source_components_keep_the_contract() {
 fn a_file_is_read_in_a_granted_folder_and_followed() {
     let folder = Folder::new();
     let log = folder.file("log", lines(0..10));
-    let parameters = format!("grant.dir={}:ro&config.file={}&stream=s", folder.path("").display(), log.display());
-    let source = uri("ndjson-source", &parameters);
+    let source = ndjson_source(&folder, &log);
     let once = folder.command_at(&source, &["stdout:"], &["--once"]).output().unwrap();
     assert_exit(&once, 0);
     assert_eq!(stdout(&once), lines(0..10));
@@ -107,7 +100,7 @@ fn what_was_not_granted_cannot_be_read() {
         (format!("&grant.dir={}:ro", other.display()), other.join("link")),
         (format!("&grant.dir={}:ro", other.display()), other.join("../log")),
     ] {
-        let source = uri("ndjson-source", &format!("config.file={}{grant}", file.display()));
+        let source = wasm("ndjson-source", &format!("config.file={}{grant}", file.display()));
         let output = folder.command_at(&source, &["stdout:"], &["--once"]).output().unwrap();
         assert_exit(&output, 3);
         assert!(stderr(&output).contains("the source component ndjson-source cannot go on"), "{}", stderr(&output));
@@ -199,7 +192,7 @@ fn a_retry_is_waited_out_and_a_format_that_is_not_taken_is_refused() {
     assert!(waits >= 8, "{waits}");
 
     let folder = Folder::new();
-    let source = uri("scripted-source", "config.events=3&config.format=made.up");
+    let source = wasm("scripted-source", "config.events=3&config.format=made.up");
     let output = folder.command_at(&source, &["stdout:"], &["--once"]).output().unwrap();
     assert_exit(&output, 0);
     assert!(stderr(&output).contains("format made.up/1"), "{}", stderr(&output));
@@ -234,7 +227,7 @@ fn a_bad_line_can_be_skipped_and_a_sink_is_no_source() {
 #[test]
 fn a_source_is_closed_and_prints_to_the_log() {
     let folder = Folder::new();
-    let source = uri("scripted-source", "config.events=3&config.wait=20");
+    let source = wasm("scripted-source", "config.events=3&config.wait=20");
     let output = folder.command_at(&source, &["stdout:"], &["--once"]).output().unwrap();
     assert_exit(&output, 0);
     assert_eq!(stdout(&output).lines().count(), 3);

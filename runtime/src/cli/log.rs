@@ -95,7 +95,7 @@ fn verify(path: &Path, decode: bool) -> Result<Exit, Failure> {
 
 /// What events of other formats mean is not known here; folded all the same, they would lead to a state that is none.
 fn refuse_other_format(path: &Path) -> Result<(), Failure> {
-    let format = LocalLog::at(path).format();
+    let format = LocalLog::at(path).format().map_err(Exit::Source.because())?;
     if format == StreamFormat::state_event() {
         return Ok(());
     }

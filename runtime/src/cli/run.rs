@@ -112,13 +112,15 @@ async fn deliver(plan: Plan) -> Result<Exit, Failure> {
     let is_folded = stream.format == StreamFormat::state_event();
     let mut node = Node::new(stream.clone(), source, sinks.inline);
     let mut operated = None;
-    let mut known_head = None;
+    let mut head_id = plan.source.head.head_id.clone();
     if let Some(store) = sinks.store {
-        known_head = store.head_id(&stream.name).map_err(Exit::SinkFailed.because())?;
+        if head_id.is_none() {
+            head_id = store.head_id(&stream.name).map_err(Exit::SinkFailed.because())?;
+        }
         announce::orphans(&store, &sinks.detached).map_err(Exit::SinkFailed.because())?;
         let window = Arc::new(Window::new(stream));
-        if let Some(head_id) = plan.source.head.head_id.clone().or(known_head.clone()) {
-            window.set_head_id(head_id);
+        if let Some(head_id) = &head_id {
+            window.set_head_id(head_id.clone());
         }
         let workers = GuestWorkers::start().map_err(Exit::SinkFailed.because())?;
         let started = Detached::start(sinks.detached, &window, &store, reopen.clone(), &workers);
@@ -128,7 +130,7 @@ async fn deliver(plan: Plan) -> Result<Exit, Failure> {
         node = node.with_detached(detached, lineage).with_versions(store, reopen);
     }
     if is_folded {
-        node = node.with_head(plan.source.head, known_head);
+        node = node.with_head(plan.source.head, head_id);
     } else if !plan.source.head.is_empty() {
         tracing::warn!("events of this format are not folded: the head cannot be compared with the one configured");
     }

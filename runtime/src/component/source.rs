@@ -16,7 +16,7 @@ use super::manifest::Manifest;
 use super::source_instance::{SourceComponent, SourceInstance};
 use crate::backoff::Backoff;
 use crate::event::{Position, StateEvent};
-use crate::source::{EventSource, Next, Page, SourceError};
+use crate::source::{EventSource, Next, Page, SourceError, check_format};
 use crate::store::{BadLine, Finding, GivenLines, ReadError, ReadOptions};
 use crate::stream::StreamFormat;
 
@@ -132,10 +132,7 @@ impl ComponentSource {
         let State::Idle(connection) = &mut self.state else { return Err(not_open()) };
         let start = Instant::now();
         while let Some(wait) = connection.connect().await? {
-            if start.elapsed() + wait > OPEN_PATIENCE {
-                return Err(connection.refused(format!("it cannot be reached within {OPEN_PATIENCE:?}")));
-            }
-            sleep(wait).await;
+            connection.be_patient(start, wait).await?;
         }
         self.format = connection.format.clone().unwrap_or_else(StreamFormat::state_event);
         Ok(())
@@ -156,9 +153,7 @@ impl ComponentSource {
         self.state = State::Failed;
         let (connection, got) = outcome.map_err(|error| SourceError::Other(error.into()))?;
         let got = got?;
-        if connection.format.as_ref().is_some_and(|format| *format != self.format) {
-            return Err(connection.refused(format!("its events have another format than {} now", self.format)));
-        }
+        check_format(&self.description, connection.format.as_ref(), &self.format)?;
         self.state = State::Idle(connection);
         Ok(got)
     }
@@ -175,9 +170,9 @@ impl ComponentSource {
             self.stopped = Some(bad);
         }
         let next = match page.next {
-            event_source::Next::More if events.is_empty() && self.stopped.is_none() => Next::Wait(NO_EVENTS),
-            event_source::Next::More => Next::More,
             _ if self.stopped.is_some() => Next::More,
+            event_source::Next::More if events.is_empty() => Next::Wait(NO_EVENTS),
+            event_source::Next::More => Next::More,
             event_source::Next::Wait(millis) => {
                 Next::Wait(Duration::from_millis(millis.into()).clamp(NO_EVENTS, MAX_WAIT))
             }
@@ -221,17 +216,13 @@ impl EventSource for ComponentSource {
         let State::Idle(connection) = &mut self.state else { return Err(not_open()) };
         let start = Instant::now();
         loop {
-            let wait = match connection.bounds().await? {
+            match connection.bounds().await? {
                 Ok(newest) => {
                     self.history_end = newest;
                     return Ok(());
                 }
-                Err(wait) => wait,
-            };
-            if start.elapsed() + wait > OPEN_PATIENCE {
-                return Err(connection.refused(format!("it cannot be reached within {OPEN_PATIENCE:?}")));
+                Err(wait) => connection.be_patient(start, wait).await?,
             }
-            sleep(wait).await;
         }
     }
 
@@ -313,12 +304,12 @@ impl Connection {
         }
         let Some(instance) = &mut self.instance else { return Err(not_open()) };
         match instance.get_events(after.map(convert::to_position), self.token.as_deref(), self.events).await {
-            Ok(Ok(page)) => {
+            Ok(Ok(mut page)) => {
                 if page.token.len() > MAX_TOKEN {
                     let message = format!("its token has {} bytes, more than the {MAX_TOKEN} taken", page.token.len());
                     return Err(self.refused(message));
                 }
-                self.token = Some(page.token.clone());
+                self.token = Some(std::mem::take(&mut page.token));
                 self.failures = 0;
                 self.backoff.reset();
                 self.events = self.events.saturating_mul(2).min(PAGE_EVENTS);
@@ -357,6 +348,15 @@ impl Connection {
         }
         tracing::warn!("the source component {} {failure}; it is started again", self.name);
         Ok(self.backoff.wait())
+    }
+
+    /// Waits before the component is asked again, unless it was asked for too long.
+    async fn be_patient(&mut self, start: Instant, wait: Duration) -> Result<(), SourceError> {
+        if start.elapsed() + wait > OPEN_PATIENCE {
+            return Err(self.refused(format!("it cannot be reached within {OPEN_PATIENCE:?}")));
+        }
+        sleep(wait).await;
+        Ok(())
     }
 
     fn refused(&self, message: String) -> SourceError {

@@ -29,11 +29,11 @@ impl Hydration {
 }
 
 impl Node {
-    /// Folds the events into the state of the head and compares it with what is expected. `known`: the head's id when it was last known.
+    /// Folds the events into the state of the head and compares it with what is expected. `head_id` is what sinks are told when they are
+    /// opened: the id configured, else the one last known.
     /// Must be called on a tokio runtime, and only for a stream of state events; detached sinks learn the id from their window.
     #[must_use]
-    pub fn with_head(self, expected: ExpectedHead, known: Option<String>) -> Self {
-        let head_id = expected.head_id.clone().or(known);
+    pub fn with_head(self, expected: ExpectedHead, head_id: Option<String>) -> Self {
         Self { head: Some(Hydration { follower: HeadFollower::start(), expected, head_id }), ..self }
     }
 

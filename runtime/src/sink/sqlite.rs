@@ -9,8 +9,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 use tokio::task::spawn_blocking;
 
 use super::{Ack, CloseReason, Delivery, EventSink, OpenInfo, Opened, SinkError};
+use crate::durable_file::sync_folder;
 use crate::event::{Kind, Position, StateEvent};
-use crate::store::{OwnError, refuse_node_folder, sync_folder};
+use crate::store::{OwnError, refuse_node_folder};
 use crate::stream::{EventHash, StreamFormat};
 
 /// Marks a database as one of ours (`PRAGMA application_id`): "hydr". A node's is never written to.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::{EventSource, Next, Page, Progress, SourceError};
+use super::{EventSource, Next, Page, Progress, SourceError, check_format};
 use crate::store::{LocalLog, ReadError, ReadLog, ReadOptions, ReadPage};
 use crate::stream::StreamFormat;
 
@@ -34,20 +34,14 @@ enum State {
 }
 
 impl LocalSource {
-    /// The log at this place. What format its events have is looked up now.
-    pub fn new(log: LocalLog, options: ReadOptions) -> Self {
-        let format = log.format();
+    /// The log at this place, whose events are of this format: [`LocalLog::format`] tells it.
+    pub fn new(log: LocalLog, format: StreamFormat, options: ReadOptions) -> Self {
         Self { log, options, format, state: State::Closed }
-    }
-
-    /// The same, for lines of another format.
-    pub(super) fn with_format(self, format: StreamFormat) -> Self {
-        Self { format, ..self }
     }
 
     /// The log on files whose live file is at `path`.
     pub fn file(path: impl Into<PathBuf>, options: ReadOptions) -> Self {
-        Self::new(LocalLog::File(path.into()), options)
+        Self::new(LocalLog::File(path.into()), StreamFormat::state_event(), options)
     }
 }
 
@@ -71,7 +65,9 @@ impl EventSource for LocalSource {
     async fn open(&mut self) -> Result<(), SourceError> {
         let (log, options) = (self.log.clone(), self.options.clone());
         let reader = spawn_blocking(move || log.open(options)).await;
-        self.state = State::Idle(reader.map_err(|error| SourceError::Other(error.into()))??);
+        let reader = reader.map_err(|error| SourceError::Other(error.into()))??;
+        check_format(&self.describe(), reader.format().as_ref(), &self.format)?;
+        self.state = State::Idle(reader);
         Ok(())
     }
 

@@ -186,7 +186,33 @@ pub enum SourceError {
         /// What is there now, in words.
         found: String,
     },
+    /// The source gives events of another format than was known of it.
+    #[error(
+        "{name} gives events of the format {found} now, and {expected} before, which is another stream; start again"
+    )]
+    Format {
+        /// The source.
+        name: String,
+        /// The format now.
+        found: StreamFormat,
+        /// The one that was told before it was opened.
+        expected: StreamFormat,
+    },
     /// Any other kind of source.
     #[error("the event source failed")]
     Other(#[source] Box<dyn Error + Send + Sync>),
+}
+
+/// Compares the format that a source tells with the one known of it.
+pub(crate) fn check_format(
+    name: &str,
+    found: Option<&StreamFormat>,
+    expected: &StreamFormat,
+) -> Result<(), SourceError> {
+    match found.filter(|found| *found != expected) {
+        Some(found) => {
+            Err(SourceError::Format { name: name.to_owned(), found: found.clone(), expected: expected.clone() })
+        }
+        None => Ok(()),
+    }
 }

@@ -9,7 +9,7 @@ use super::local::LocalSource;
 use super::resume::Resume;
 use super::{EventSource, Next, Page, SourceError};
 use crate::event::{Position, StateEvent};
-use crate::store::{LineForm, ReadOptions, SegmentError, Segments, has_segments, live_segment};
+use crate::store::{LineForm, LocalLog, ReadOptions, SegmentError, Segments, has_segments, live_segment};
 use crate::stream::StreamFormat;
 
 /// Gives what is in the store, and then what a source has beyond it, which is stored first.
@@ -67,7 +67,8 @@ impl StoredSource {
 
     /// A reader of a store alone, for sinks that are behind.
     pub fn reader(folder: &Path, format: &StreamFormat, options: &ReadOptions) -> Box<dyn EventSource> {
-        Box::new(LocalSource::file(live_segment(folder), read_options(format, options)).with_format(format.clone()))
+        let log = LocalLog::File(live_segment(folder));
+        Box::new(LocalSource::new(log, format.clone(), read_options(format, options)))
     }
 
     fn failed(&self, source: SegmentError) -> SourceError {

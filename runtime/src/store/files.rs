@@ -20,6 +20,21 @@ impl FileId {
     }
 }
 
+/// The folder that a path's last name is in.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// The path of a file beside another that bears its name and something behind it.
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
 /// The database that hydra-node keeps its events in from 2.1 on.
 pub(super) const DATABASE: &str = "hydra.db";
 
@@ -49,9 +64,7 @@ impl LogFiles {
 
     /// The same log after the node has taken it into its database: nothing is appended to it any more.
     pub(super) fn migrated(&self) -> Self {
-        let mut live = self.live.as_os_str().to_owned();
-        live.push(MIGRATED);
-        Self { live: live.into(), name: self.name.clone() }
+        Self { live: with_suffix(&self.live, MIGRATED), name: self.name.clone() }
     }
 
     /// Where the node keeps its events instead, if it has a database.
@@ -97,10 +110,7 @@ impl LogFiles {
 
     /// The folder that holds the log.
     pub fn folder(&self) -> &Path {
-        match self.live.parent() {
-            Some(folder) if folder != Path::new("") => folder,
-            _ => Path::new("."),
-        }
+        folder_of(&self.live)
     }
 
     /// The id in a name if it is that of a rotated file of this log.
@@ -122,7 +132,7 @@ impl LogFiles {
         }
         let Some(name) = path.file_name() else { return Ok(false) };
         let same_name = self.live.file_name() == Some(name) || self.rotated_id(name).is_some();
-        Ok(same_name && id_at(LogFiles::new(path).folder())? == id_at(self.folder())?)
+        Ok(same_name && id_at(folder_of(path))? == id_at(self.folder())?)
     }
 
     /// Under which rotated name a file is now found.

@@ -50,26 +50,18 @@ impl FolderReader {
         let database =
             has_database.then(|| DatabaseReader::open(folder.join(DATABASE), options.clone())).transpose()?;
         let mut reader = Self { folder, options, files: None, database, findings: Vec::new() };
-        if has_files && reader.format() == StreamFormat::state_event() {
+        let format = reader.format_of_database();
+        if has_files && format == StreamFormat::state_event() {
             reader.files = Some(LogReader::open_files(files, reader.options.clone())?);
         } else if has_files {
-            let why = format!("the database holds events of the format {}", reader.format());
+            let why = format!("the database holds events of the format {format}");
             reader.findings.push(Finding::LeftOut { file: files.live().to_owned(), why });
         }
         Ok(reader)
     }
 
-    /// The format of the events of a folder, as far as that can be told now.
-    pub fn format_of(folder: &Path) -> StreamFormat {
-        match id_at(&folder.join(STATE)) {
-            Ok(Some(_)) => StreamFormat::state_event(),
-            _ => DatabaseReader::format_of(&folder.join(DATABASE)),
-        }
-    }
-
-    /// The format of the events.
-    pub fn format(&self) -> StreamFormat {
-        self.database.as_ref().map_or_else(StreamFormat::state_event, DatabaseReader::format)
+    fn format_of_database(&self) -> StreamFormat {
+        self.database.as_ref().and_then(ReadLog::format).unwrap_or_else(StreamFormat::state_event)
     }
 
     /// Goes on from the files to the database.
@@ -95,6 +87,10 @@ impl FolderReader {
 }
 
 impl ReadLog for FolderReader {
+    fn format(&self) -> Option<StreamFormat> {
+        Some(self.format_of_database())
+    }
+
     fn read_history(&mut self) -> Result<Option<ReadPage>, ReadError> {
         if !self.findings.is_empty() {
             let findings = std::mem::take(&mut self.findings);

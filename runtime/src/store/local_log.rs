@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::files::{LogFiles, id_at};
+use super::files::{LogFiles, folder_of, id_at};
 use super::folder::FolderReader;
 use super::read::{ReadError, ReadLog, ReadOptions};
 use super::reader::LogReader;
@@ -53,13 +53,22 @@ impl LocalLog {
         })
     }
 
-    /// The format of its events, as far as that can be told now.
-    pub fn format(&self) -> StreamFormat {
-        match self {
-            Self::File(_) => StreamFormat::state_event(),
-            Self::Database(path) => DatabaseReader::format_of(path),
-            Self::Folder(path) => FolderReader::format_of(path),
-        }
+    /// The format of its events. A database is opened to know it.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn format(&self) -> Result<StreamFormat, ReadError> {
+        let told = match self {
+            Self::File(_) => None,
+            Self::Database(_) | Self::Folder(_) => self.open(ReadOptions::default())?.format(),
+        };
+        Ok(told.unwrap_or_else(StreamFormat::state_event))
+    }
+
+    /// Whether rotations have left a database's older rows beside it (hydra-node 2.3 and later); before, they threw them away.
+    pub fn has_archives(&self) -> bool {
+        self.folder().join(ARCHIVES).exists()
     }
 
     /// Where it is.
@@ -71,7 +80,7 @@ impl LocalLog {
     /// The node's folder.
     pub fn folder(&self) -> PathBuf {
         match self {
-            Self::File(path) | Self::Database(path) => LogFiles::new(path).folder().to_owned(),
+            Self::File(path) | Self::Database(path) => folder_of(path).to_owned(),
             Self::Folder(path) => path.clone(),
         }
     }
@@ -86,7 +95,7 @@ impl LocalLog {
             return LogFiles::new(live).owns(path);
         }
         let ours = [self.folder(), self.folder().join(ARCHIVES)];
-        let theirs = id_at(LogFiles::new(path).folder())?;
+        let theirs = id_at(folder_of(path))?;
         for folder in ours {
             if theirs.is_some() && id_at(&folder)? == theirs {
                 return Ok(true);

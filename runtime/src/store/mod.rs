@@ -26,6 +26,7 @@ mod sqlite;
 mod survey;
 
 pub use appender::{AppendError, LogAppender};
+pub(crate) use files::folder_of;
 pub use files::{FileId, LogFiles};
 pub use folder::FolderReader;
 pub use given_lines::GivenLines;
@@ -33,7 +34,6 @@ pub use group_commit::{GROUP_BYTES, GROUP_EVENTS, GroupCommit, Queued};
 pub use line_reader::DEFAULT_MAX_LINE;
 pub use local_log::LocalLog;
 pub use log_file::{DiskFile, LogFile};
-pub(crate) use owner::sync_folder;
 pub use owner::{OwnError, own, refuse_node_folder};
 pub use read::{LineForm, OnBadLine, ReadError, ReadLog, ReadOptions, ReadPage};
 pub use reader::LogReader;

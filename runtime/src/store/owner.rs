@@ -1,16 +1,18 @@
 //! Opens a log for writing, as the only one who does.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::appender::LogAppender;
+use super::files::{LogFiles, folder_of};
 use super::log_file::DiskFile;
 use super::read::{ReadError, ReadLog, ReadOptions};
 use super::reader::LogReader;
 use super::repair::{RepairError, mend};
+use crate::durable_file::sync_folder;
 use crate::event::Position;
 
 /// Why a log could not be opened for writing.
@@ -60,7 +62,7 @@ const NODE_FILES: [&str; 3] = ["hydra.db", "etcd", "acks"];
 ///
 /// [`OwnError::NodeFolder`] naming what gave the folder away.
 pub fn refuse_node_folder(path: &Path) -> Result<(), OwnError> {
-    let folder = super::files::LogFiles::new(path).folder().to_owned();
+    let folder = folder_of(path).to_owned();
     match NODE_FILES.into_iter().find(|name| folder.join(name).exists()) {
         Some(found) => Err(OwnError::NodeFolder { folder, found }),
         None => Ok(()),
@@ -94,11 +96,6 @@ pub(super) fn lock(path: &Path) -> Result<File, OwnError> {
     Ok(file)
 }
 
-/// Makes the names in the folder of `path` durable.
-pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
-    fs::File::open(super::files::LogFiles::new(path).folder())?.sync_all()
-}
-
 /// Opens a log for writing: creates it if it is missing, takes an OS lock on it, reads it through, cuts a torn tail into a side
 /// file. The lock is held as long as the appender lives.
 ///
@@ -107,12 +104,12 @@ pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
 /// [`OwnError`]. A folder in which a hydra-node keeps its state is always refused.
 pub fn own(path: &Path) -> Result<LogAppender<DiskFile>, OwnError> {
     refuse_node_folder(path)?;
-    own_files(super::files::LogFiles::new(path), ReadOptions::default(), None)
+    own_files(LogFiles::new(path), ReadOptions::default(), None)
 }
 
 /// As [`own`], for a log whose live file is known to come after `before`.
 pub(super) fn own_files(
-    files: super::files::LogFiles,
+    files: LogFiles,
     options: ReadOptions,
     before: Option<Position>,
 ) -> Result<LogAppender<DiskFile>, OwnError> {

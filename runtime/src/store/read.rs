@@ -4,10 +4,11 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::files::folder_of;
 use super::line_reader::DEFAULT_MAX_LINE;
 use super::report::{BadLine, Finding, Place};
 use crate::event::{Position, StateEvent};
-use crate::stream::EventHash;
+use crate::stream::{EventHash, StreamFormat};
 
 /// What to do with a line that cannot be delivered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -161,8 +162,7 @@ pub enum ReadError {
 
 impl ReadError {
     pub(super) fn moved(path: &Path, found: PathBuf) -> Self {
-        let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
-        let uri = format!("file://{}/", folder.display());
+        let uri = format!("file://{}/", folder_of(path).display());
         Self::Moved { path: path.to_owned(), found, uri }
     }
 }
@@ -192,6 +192,11 @@ pub struct ReadPage {
 /// * When the log is not what it was, the last event read is looked up in what is there now: reading goes on behind it, or ends in
 ///   [`ReadError::Diverged`] or [`ReadError::Gap`]. After an error nothing is asked for.
 pub trait ReadLog: fmt::Debug + Send {
+    /// The format of the events, if the log itself tells it: lines of a file do not.
+    fn format(&self) -> Option<StreamFormat> {
+        None
+    }
+
     /// Reads on in what was there when the log was opened; none once that is exhausted.
     ///
     /// # Errors

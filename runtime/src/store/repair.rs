@@ -5,10 +5,12 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use super::owner::{OwnError, lock, refuse_node_folder, sync_folder};
+use super::files::with_suffix;
+use super::owner::{OwnError, lock, refuse_node_folder};
 use super::read::{OnBadLine, ReadError, ReadLog, ReadOptions};
 use super::reader::LogReader;
 use super::report::{At, Finding, Place, TailKind};
+use crate::durable_file::sync_folder;
 
 /// Why a log could not be mended.
 #[derive(Debug, thiserror::Error)]
@@ -118,13 +120,10 @@ fn set_aside(mut file: &File, path: &Path, byte: u64) -> io::Result<(PathBuf, u6
 fn create_side_file(path: &Path, byte: u64) -> io::Result<(PathBuf, File)> {
     let mut number = 0_u32;
     loop {
-        let mut name = path.as_os_str().to_owned();
-        name.push(format!(".tail-{byte}"));
-        if number > 0 {
-            name.push(format!(".{number}"));
-        }
+        let again = if number > 0 { format!(".{number}") } else { String::new() };
+        let name = with_suffix(path, &format!(".tail-{byte}{again}"));
         match fs::OpenOptions::new().write(true).create_new(true).open(&name) {
-            Ok(file) => return Ok((name.into(), file)),
+            Ok(file) => return Ok((name, file)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
             Err(error) => return Err(error),
         }

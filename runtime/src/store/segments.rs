@@ -5,10 +5,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::appender::{AppendError, LogAppender};
-use super::files::LogFiles;
+use super::files::{LogFiles, with_suffix};
 use super::log_file::DiskFile;
-use super::owner::{OwnError, own_files, sync_folder};
+use super::owner::{OwnError, own_files};
 use super::read::ReadOptions;
+use crate::durable_file::sync_folder;
 use crate::event::{Position, StateEvent};
 
 /// The live segment; the others bear its name and the last id in them.
@@ -87,9 +88,7 @@ impl Segments {
     fn begin_another(&mut self) -> Result<(), SegmentError> {
         let Some(last) = self.appender.last() else { return Ok(()) };
         let rotate = |source| SegmentError::Rotate { path: self.path.clone(), source };
-        let mut name = self.path.clone().into_os_string();
-        name.push(format!("-{}", last.id));
-        fs::rename(&self.path, name).map_err(rotate)?;
+        fs::rename(&self.path, with_suffix(&self.path, &format!("-{}", last.id))).map_err(rotate)?;
         sync_folder(&self.path).map_err(rotate)?;
         self.appender = own_files(LogFiles::alone(&self.path), self.options.clone(), Some(last))?;
         Ok(())

@@ -63,8 +63,9 @@ impl StorePlan {
                 Ok(false)
             }
             // Up to hydra-node 2.2 a rotation throws rows away.
-            StoreChoice::Auto => Ok(is_remote
-                || matches!(kind, SourceKind::Local(log @ LocalLog::Database(_)) if !log.folder().join("old-state").exists())),
+            StoreChoice::Auto => {
+                Ok(is_remote || matches!(kind, SourceKind::Local(log @ LocalLog::Database(_)) if !log.has_archives()))
+            }
         }
     }
 }
@@ -86,18 +87,18 @@ pub(super) async fn open(config: &SourceConfig, data: &DataDir, store: &StorePla
 
 async fn connect(config: &SourceConfig, data: &DataDir) -> Result<Opened, Failure> {
     let options = config.options.clone();
+    let mut counts_for_itself = false;
     let (source, reopen): (Box<dyn EventSource>, _) = match config.kind.clone() {
         SourceKind::Local(log) => {
-            let source = LocalSource::new(log.clone(), options.clone());
-            (Box::new(source), Reopen::new(move || Box::new(LocalSource::new(log.clone(), options.clone()))))
+            let format = log.format().map_err(Exit::Source.because())?;
+            let make = move || LocalSource::new(log.clone(), format.clone(), options.clone());
+            (Box::new(make()), Reopen::new(move || Box::new(make())))
         }
         SourceKind::Ws(address) => {
             let make = move || WsSource::new(&address, options.max_line);
             let mut source = make();
-            let counts = source.counts_for_itself().await.map_err(Exit::Source.because())?;
-            let stream = api_stream(data, config, counts)?;
-            let reopen = Reopen::new(move || Box::new(make()));
-            return Ok(Opened { source: Box::new(source), reopen, stream, retention: None });
+            counts_for_itself = source.counts_for_itself().await.map_err(Exit::Source.because())?;
+            (Box::new(source), Reopen::new(move || Box::new(make())))
         }
         SourceKind::Component { path, limits, config, folders } => {
             let component = load(&path, limits.stack, data).map_err(Exit::Usage.because())?;
@@ -110,17 +111,12 @@ async fn connect(config: &SourceConfig, data: &DataDir) -> Result<Opened, Failur
             (Box::new(source), Reopen::new(move || Box::new(make())))
         }
     };
-    let stream = stream(data, config, source.format())?;
-    Ok(Opened { source, reopen, stream, retention: None })
-}
-
-/// The stream of a node's API. Before hydra-node 0.21 the API counts for itself, which is another stream than that of the events' ids.
-fn api_stream(data: &DataDir, config: &SourceConfig, counts_for_itself: bool) -> Result<Stream, Failure> {
-    let mut stream = stream(data, config, StreamFormat::server_output())?;
+    let mut stream = stream(data, config, source.format())?;
     if counts_for_itself {
+        // Before hydra-node 0.21 the API counts its outputs, which is another stream than that of the events' ids.
         stream.name.push_str("-api");
     }
-    Ok(stream)
+    Ok(Opened { source, reopen, stream, retention: None })
 }
 
 fn load(path: &Path, stack: u64, data: &DataDir) -> anyhow::Result<SourceComponent> {

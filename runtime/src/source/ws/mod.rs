@@ -174,7 +174,7 @@ impl WsSource {
             if let Message::Text(text) = message {
                 bytes += text.len();
                 self.take(&text, &mut events)?;
-                if !connection_is_in_history(self.connection.as_ref()) && self.history {
+                if !self.connection_is_in_history() && self.history {
                     break;
                 }
             }
@@ -184,7 +184,7 @@ impl WsSource {
 
     fn take(&mut self, text: &str, events: &mut Vec<StateEvent>) -> Result<(), SourceError> {
         let output = Output::read(text).map_err(|problem| SourceError::Output { url: self.url.clone(), problem })?;
-        let in_history = connection_is_in_history(self.connection.as_ref());
+        let in_history = self.connection_is_in_history();
         match output {
             Output::Passing => {}
             Output::Greetings { is_counted } => {
@@ -218,14 +218,14 @@ impl WsSource {
         }
     }
 
+    fn connection_is_in_history(&self) -> bool {
+        self.connection.as_ref().is_some_and(|connection| connection.in_history)
+    }
+
     fn lose(&mut self, why: &str) {
         self.connection = None;
         tracing::warn!("the connection to {} is lost: {why}", self.url);
     }
-}
-
-fn connection_is_in_history(connection: Option<&Connection>) -> bool {
-    connection.is_some_and(|connection| connection.in_history)
 }
 
 #[async_trait]

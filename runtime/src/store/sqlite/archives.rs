@@ -4,12 +4,14 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::store::files::folder_of;
+
 /// The folder beside a database that its rotations fill.
 pub(in crate::store) const FOLDER: &str = "old-state";
 
 /// The archives of a database with the last id in each, which is in its name, in ascending order.
 pub(super) fn of(database: &Path) -> io::Result<Vec<(i64, PathBuf)>> {
-    let folder = database.parent().unwrap_or(Path::new("")).join(FOLDER);
+    let folder = folder_of(database).join(FOLDER);
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

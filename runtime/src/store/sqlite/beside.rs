@@ -8,13 +8,14 @@
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use crate::store::files::{folder_of, with_suffix};
 use crate::store::read::ReadError;
 
 /// How long a look waits for a lock; the node holds one for moments only.
@@ -74,12 +75,6 @@ impl Traces {
     pub(super) fn modified(&self) -> i64 {
         self.wal.map_or(0, |wal| wal.modified.0).max(self.database.modified.0)
     }
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
 }
 
 /// Reads in one transaction on a connection of its own.
@@ -152,7 +147,7 @@ fn refuse_if_it_could_hurt(path: &Path) -> Result<(), ReadError> {
     let io_error = |source| ReadError::Io { path: path.to_owned(), source };
     let owner = fs::metadata(path).map_err(io_error)?.uid();
     let us = rustix::process::geteuid();
-    let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     let may_write = rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_ok();
     if us.is_root() || us.as_raw() == owner || !may_write {
         return Ok(());
@@ -162,6 +157,8 @@ fn refuse_if_it_could_hurt(path: &Path) -> Result<(), ReadError> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     fn database(folder: &Path) -> (PathBuf, Connection) {

@@ -9,8 +9,7 @@ use std::time::Instant;
 use super::archives;
 use super::beside::{Look, look};
 use super::reader::{DatabaseReader, LOOK_AGAIN, PATIENCE, refuse_unknown};
-use super::rows::{self, Bounds, Schema};
-use crate::event::Position;
+use super::rows::{self, Bounds, Edge, Schema};
 use crate::store::decode::Decoder;
 use crate::store::read::{ReadError, ReadOptions};
 use crate::store::report::Finding;
@@ -24,7 +23,8 @@ impl DatabaseReader {
     pub fn open(path: impl Into<PathBuf>, options: ReadOptions) -> Result<Self, ReadError> {
         let decoder = Decoder::new(&options);
         let path: Arc<Path> = path.into().into();
-        let Bounds { schema, ids } = patiently(&path, || look(&path, rows::bounds))?;
+        let limit = options.max_line;
+        let Bounds { schema, rows } = patiently(&path, || look(&path, |connection| rows::bounds(connection, limit)))?;
         refuse_unknown(&path, schema)?;
         let mut reader = Self {
             path,
@@ -33,7 +33,7 @@ impl DatabaseReader {
             schema,
             archives: VecDeque::new(),
             history_end: None,
-            begin: None,
+            begin: rows.map(|(first, _)| first.position),
             pending: None,
             stopped: None,
             passed: None,
@@ -41,56 +41,35 @@ impl DatabaseReader {
             extent: (0, 0, 0),
             findings: Vec::new(),
         };
-        reader.find_archives(ids)?;
-        if let Some((first, _)) = ids {
-            let limit = reader.options.max_line;
-            let page =
-                patiently(&reader.path, || look(&reader.path, |connection| rows::read(connection, first, limit)))?;
-            reader.begin = page.first_position();
-        }
-        reader.history_end = reader.find_end(ids)?;
+        reader.find_archives(rows)?;
         Ok(reader)
     }
 
-    /// The archives that come before the rows of the database.
-    fn find_archives(&mut self, ids: Option<(i64, i64)>) -> Result<(), ReadError> {
+    /// The archives that come before the rows of the database, where history ends, and how much of it there is.
+    fn find_archives(&mut self, mut rows: Option<(Edge, Edge)>) -> Result<(), ReadError> {
         let all = archives::of(&self.path).map_err(|source| self.io(source))?;
-        let first = ids.map_or(i64::MAX, |(first, _)| first);
+        let (begin, limit) = (rows.map_or(i64::MAX, |(first, _)| first.id), self.options.max_line);
         // One that goes on behind the database's first row is a rotation in progress: what is in it is in the database.
-        for (_, path) in all.into_iter().filter(|(id, _)| *id <= first) {
-            let Bounds { schema, .. } = patiently(&path, || look(&path, rows::bounds))?;
-            if schema == self.schema || self.schema == Schema::None {
-                self.archives.push_back(path.into());
+        for (_, path) in all.into_iter().rev().filter(|(id, _)| *id <= begin) {
+            let bounds = patiently(&path, || look(&path, |connection| rows::bounds(connection, limit)))?;
+            if self.schema == Schema::None {
+                self.schema = bounds.schema;
+            }
+            if bounds.schema == self.schema {
+                let last = rows.or(bounds.rows).map(|(_, last)| last);
+                rows = bounds.rows.or(rows).map(|(first, _)| first).zip(last);
+                self.archives.push_front(path.into());
             } else {
                 let why = "its rows are of another schema than those of the database".to_owned();
                 self.findings.push(Finding::LeftOut { file: path, why });
             }
         }
-        Ok(())
-    }
-
-    /// Where history ends, and how much of it there is.
-    fn find_end(&mut self, ids: Option<(i64, i64)>) -> Result<Option<Position>, ReadError> {
-        let end = match (ids, self.archives.back()) {
-            (Some((_, last)), _) => Some((Arc::clone(&self.path), last)),
-            (None, Some(archive)) => {
-                let Bounds { ids, .. } = patiently(archive, || look(archive, rows::bounds))?;
-                ids.map(|(_, last)| (Arc::clone(archive), last))
-            }
-            (None, None) => None,
-        };
-        let Some((path, last)) = end else { return Ok(None) };
-        let limit = self.options.max_line;
-        let page = patiently(&path, || look(&path, |connection| rows::read(connection, last, limit)))?;
-        let newest = page.first_position();
-        let first = match self.archives.front() {
-            Some(archive) => patiently(archive, || look(archive, rows::bounds))?.ids.map_or(0, |(first, _)| first),
-            None => ids.map_or(0, |(first, _)| first),
-        };
+        let Some((first, last)) = rows else { return Ok(()) };
         let bytes = self.archives.iter().chain([&self.path]);
         let bytes = bytes.filter_map(|path| path.metadata().ok()).map(|metadata| metadata.len()).sum();
-        self.extent = (first, last, bytes);
-        Ok(newest)
+        self.extent = (first.id, last.id, bytes);
+        self.history_end = Some(last.position);
+        Ok(())
     }
 }
 

@@ -71,22 +71,6 @@ enum Step {
 }
 
 impl DatabaseReader {
-    /// The format of the events of the database at `path`, as far as that can be told now.
-    pub fn format_of(path: &Path) -> StreamFormat {
-        match look(path, rows::bounds) {
-            Ok(Look::Seen(Bounds { schema: Schema::CborItems, .. })) => StreamFormat::cbor_items(),
-            _ => StreamFormat::state_event(),
-        }
-    }
-
-    /// The format of the events.
-    pub fn format(&self) -> StreamFormat {
-        match self.schema {
-            Schema::CborItems => StreamFormat::cbor_items(),
-            _ => StreamFormat::state_event(),
-        }
-    }
-
     /// Goes on behind the last event that another reader of the same log has read.
     pub(in crate::store) fn go_on_after(&mut self, decoder: Decoder) {
         if let Some((last, _)) = decoder.last() {
@@ -97,7 +81,7 @@ impl DatabaseReader {
 
     /// Refuses to go on if the events are of another format than those before.
     pub(in crate::store) fn refuse_other_format(&self, format: &StreamFormat) -> Result<(), ReadError> {
-        match self.format() == *format {
+        match self.schema.format() == *format {
             true => Ok(()),
             false => Err(ReadError::Schema {
                 path: self.path.to_path_buf(),
@@ -117,15 +101,16 @@ impl DatabaseReader {
         if let Some(bad) = self.stopped.clone() {
             return Err(ReadError::BadLine(bad));
         }
-        let archive = self.archives.front().cloned();
-        let path = archive.clone().unwrap_or_else(|| Arc::clone(&self.path));
+        let archive = self.archives.front();
+        let in_archive = archive.is_some();
+        let path = Arc::clone(archive.unwrap_or(&self.path));
         let before = match Traces::of(&path) {
             Ok(traces) => traces,
             // The database is gone; it may be about to come back.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && archive.is_none() => return Ok(Step::Nothing),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !in_archive => return Ok(Step::Nothing),
             Err(source) => return Err(ReadError::Io { path: path.to_path_buf(), source }),
         };
-        if archive.is_none() && self.quiet == Some(before) {
+        if !in_archive && self.quiet == Some(before) {
             return Ok(Step::Nothing);
         }
         let (from, limit) = (self.from(), self.options.max_line);
@@ -134,7 +119,7 @@ impl DatabaseReader {
             Look::NotNow(why) => return Ok(Step::NotNow(why)),
         };
         self.check_schema(&path, page.schema)?;
-        let step = self.take(archive, page)?;
+        let step = self.take(&path, in_archive, page)?;
         if matches!(step, Step::Nothing) {
             let now = UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_secs().cast_signed());
             self.quiet = (before.modified() < now - SETTLED).then_some(before);
@@ -160,44 +145,41 @@ impl DatabaseReader {
         Ok(())
     }
 
-    fn take(&mut self, archive: Option<Arc<Path>>, rows: RowPage) -> Result<Step, ReadError> {
-        let Some(first) = rows.first() else { return self.end_of(archive.is_some()) };
+    fn take(&mut self, path: &Arc<Path>, in_archive: bool, rows: RowPage) -> Result<Step, ReadError> {
+        let Some(first) = rows.first() else { return self.end_of(in_archive) };
         if let Some(last) = self.last().filter(|last| first > id_of(*last)) {
-            return self.bridge(archive.is_some(), last, first, &rows);
+            return self.bridge(in_archive, last, first, &rows);
         }
-        if let Some(begin) = self.begin.take_if(|_| archive.is_none())
+        if let Some(begin) = self.begin.take_if(|_| !in_archive)
             && self.last().is_none()
             && rows.first_position().is_some_and(|first| first > begin)
         {
             return self.bridge(false, begin, first, &rows);
         }
-        let path = archive.clone().unwrap_or_else(|| Arc::clone(&self.path));
-        let page = self.decode(&path, rows)?;
+        let page = self.decode(path, rows)?;
         if !page.events.is_empty() || !page.findings.is_empty() || self.stopped.is_some() {
             return Ok(Step::Page(page));
         }
-        match archive {
-            Some(_) => {
-                self.archives.pop_front();
-                Ok(Step::On)
-            }
-            None => Ok(Step::Nothing),
-        }
+        Ok(if in_archive { self.leave_archive() } else { Step::Nothing })
+    }
+
+    fn leave_archive(&mut self) -> Step {
+        self.archives.pop_front();
+        Step::On
     }
 
     /// No row is there from the last event read on.
     fn end_of(&mut self, in_archive: bool) -> Result<Step, ReadError> {
         match (in_archive, self.decoder.last()) {
-            (true, _) => {
-                self.archives.pop_front();
-                Ok(Step::On)
-            }
+            (true, _) => Ok(self.leave_archive()),
             (false, None) => Ok(Step::Nothing),
             (false, Some((last, expected))) => {
-                let found = match look(&self.path, rows::bounds)? {
-                    Look::Seen(Bounds { ids: Some((_, newest)), .. }) if newest >= id_of(last) => return Ok(Step::On),
-                    Look::Seen(Bounds { ids: Some((_, newest)), .. }) => format!("the database ends at event {newest}"),
-                    Look::Seen(_) => "the database is empty".to_owned(),
+                let limit = self.options.max_line;
+                let newest = |seen: Bounds| seen.rows.map(|(_, newest)| newest.id);
+                let found = match look(&self.path, |connection| rows::bounds(connection, limit).map(newest))? {
+                    Look::Seen(Some(newest)) if newest >= id_of(last) => return Ok(Step::On),
+                    Look::Seen(Some(newest)) => format!("the database ends at event {newest}"),
+                    Look::Seen(None) => "the database is empty".to_owned(),
                     Look::NotNow(why) => return Ok(Step::NotNow(why)),
                 };
                 Err(ReadError::Diverged { path: self.path.to_path_buf(), last, expected, found })
@@ -283,6 +265,10 @@ impl DatabaseReader {
 }
 
 impl ReadLog for DatabaseReader {
+    fn format(&self) -> Option<StreamFormat> {
+        Some(self.schema.format())
+    }
+
     fn read_history(&mut self) -> Result<Option<ReadPage>, ReadError> {
         let since = Instant::now();
         while let Some(end) = self.history_end {
@@ -350,6 +336,13 @@ impl ReadLog for DatabaseReader {
 }
 
 impl Schema {
+    fn format(self) -> StreamFormat {
+        match self {
+            Self::CborItems => StreamFormat::cbor_items(),
+            _ => StreamFormat::state_event(),
+        }
+    }
+
     fn version(self) -> i64 {
         match self {
             Self::None => 0,

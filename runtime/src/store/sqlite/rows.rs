@@ -5,7 +5,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use bytestring::ByteString;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::cbor_items;
 use crate::event::{Position, StateEvent, Text};
@@ -28,26 +28,48 @@ pub(in crate::store) enum Schema {
     Unknown(i64),
 }
 
-/// The ids in a table, and how its rows are written.
+/// A table's first and last row, and how its rows are written.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
     pub(super) schema: Schema,
-    /// The lowest and the highest id; none if there is no row.
-    pub(super) ids: Option<(i64, i64)>,
+    /// None if there is no row.
+    pub(super) rows: Option<(Edge, Edge)>,
 }
 
-pub(super) fn bounds(connection: &Connection) -> rusqlite::Result<Bounds> {
+/// The first row, or the last.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Edge {
+    pub(super) id: i64,
+    /// That of an event, if there is none in the row that can be read.
+    pub(super) position: Position,
+}
+
+/// The rows asked for, with nothing of one that is longer than the first parameter.
+const ROWS: &str = "SELECT event_id, octet_length(event_data), CASE WHEN octet_length(event_data) <= ?1 THEN event_data END FROM events";
+
+/// All of it in one look: what is told of the ids would not belong to what a later look finds, if the node rotates in between.
+pub(super) fn bounds(connection: &Connection, max_line: usize) -> rusqlite::Result<Bounds> {
     let schema = schema(connection)?;
     if !has_table(connection)? {
-        return Ok(Bounds { schema, ids: None });
+        return Ok(Bounds { schema, rows: None });
     }
-    let ids = connection.query_row("SELECT min(event_id), max(event_id) FROM events", [], |row| {
-        Ok(row.get::<_, Option<i64>>(0)?.zip(row.get::<_, Option<i64>>(1)?))
-    })?;
-    Ok(Bounds { schema, ids })
+    let first = edge(connection, schema, "ASC", max_line)?;
+    let last = edge(connection, schema, "DESC", max_line)?;
+    Ok(Bounds { schema, rows: first.zip(last) })
 }
 
-fn schema(connection: &Connection) -> rusqlite::Result<Schema> {
+fn edge(connection: &Connection, schema: Schema, order: &str, max_line: usize) -> rusqlite::Result<Option<Edge>> {
+    let mut page = RowPage::new(schema);
+    let query = format!("{ROWS} ORDER BY event_id {order} LIMIT 1");
+    let row = connection.query_row(&query, [bound(max_line)], |row| page.push(row)).optional()?;
+    Ok(row.and_then(|()| page.first().zip(page.first_position())).map(|(id, position)| Edge { id, position }))
+}
+
+fn bound(max_line: usize) -> i64 {
+    i64::try_from(max_line).unwrap_or(i64::MAX)
+}
+
+pub(super) fn schema(connection: &Connection) -> rusqlite::Result<Schema> {
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     Ok(match version {
         0 => Schema::None,
@@ -82,25 +104,14 @@ struct RawRow {
 
 /// Reads rows from an id on, about a page of them.
 pub(super) fn read(connection: &Connection, from: i64, max_line: usize) -> rusqlite::Result<RowPage> {
-    let mut page = RowPage { schema: schema(connection)?, rows: Vec::new(), bytes: Vec::new() };
+    let mut page = RowPage::new(schema(connection)?);
     if !has_table(connection)? {
         return Ok(page);
     }
-    let mut statement = connection.prepare(
-        "SELECT event_id, octet_length(event_data), CASE WHEN octet_length(event_data) <= ?2 THEN event_data END \
-         FROM events WHERE event_id >= ?1 ORDER BY event_id",
-    )?;
-    let mut rows = statement.query((from, i64::try_from(max_line).unwrap_or(i64::MAX)))?;
+    let mut statement = connection.prepare(&format!("{ROWS} WHERE event_id >= ?2 ORDER BY event_id"))?;
+    let mut rows = statement.query([bound(max_line), from])?;
     while let Some(row) = rows.next()? {
-        let start = page.bytes.len();
-        let data = match row.get_ref(2)? {
-            ValueRef::Text(data) | ValueRef::Blob(data) => {
-                page.bytes.extend_from_slice(data);
-                Ok(start..page.bytes.len())
-            }
-            _ => Err(row.get::<_, Option<i64>>(1)?.and_then(|length| u64::try_from(length).ok()).unwrap_or(0)),
-        };
-        page.rows.push(RawRow { id: row.get(0)?, data });
+        page.push(row)?;
         // The row asked for first is one that was read before: it makes no page of its own, however long it is.
         if page.rows.last().is_some_and(|row| row.id > from) && page.bytes.len() >= PAGE_BYTES {
             break;
@@ -110,6 +121,23 @@ pub(super) fn read(connection: &Connection, from: i64, max_line: usize) -> rusql
 }
 
 impl RowPage {
+    fn new(schema: Schema) -> Self {
+        Self { schema, rows: Vec::new(), bytes: Vec::new() }
+    }
+
+    fn push(&mut self, row: &Row<'_>) -> rusqlite::Result<()> {
+        let start = self.bytes.len();
+        let data = match row.get_ref(2)? {
+            ValueRef::Text(data) | ValueRef::Blob(data) => {
+                self.bytes.extend_from_slice(data);
+                Ok(start..self.bytes.len())
+            }
+            _ => Err(row.get::<_, Option<i64>>(1)?.and_then(|length| u64::try_from(length).ok()).unwrap_or(0)),
+        };
+        self.rows.push(RawRow { id: row.get(0)?, data });
+        Ok(())
+    }
+
     /// The id of the first row.
     pub(super) fn first(&self) -> Option<i64> {
         self.rows.first().map(|row| row.id)
