@@ -49,7 +49,7 @@ fn fold_all(path: &Path) -> anyhow::Result<f64> {
     let start = Instant::now();
     let (mut reader, fold) = (LogReader::open(path, ReadOptions::default())?, FoldThread::start()?);
     while let Some(page) = reader.read_history()? {
-        fold.push(&page.events);
+        fold.push(page.events);
     }
     anyhow::ensure!(fold.finish()?.head().tag() != "Initial", "the sample ends in another state");
     Ok(rate(path.metadata()?.len(), start))

@@ -32,7 +32,7 @@ fn open(path: &Path, check_grammar: bool) -> Result<Box<dyn ReadLog>, Failure> {
 }
 
 /// Reads a log through with a progress bar; reports what it finds.
-fn read_through(path: &Path, check_grammar: bool, mut observe: impl FnMut(&ReadPage)) -> Result<Survey, Failure> {
+fn read_through(path: &Path, check_grammar: bool, mut observe: impl FnMut(ReadPage)) -> Result<Survey, Failure> {
     let mut reader = open(path, check_grammar)?;
     let progress = Progress::bytes("reading");
     let surveyed = survey(&mut *reader, |reader, page| {
@@ -107,7 +107,7 @@ fn refuse_other_format(path: &Path) -> Result<(), Failure> {
 fn state(path: &Path) -> Result<Exit, Failure> {
     refuse_other_format(path)?;
     let thread = FoldThread::start().map_err(Exit::Source.because())?;
-    let survey = read_through(path, false, |page| thread.push(&page.events))?;
+    let survey = read_through(path, false, |page| thread.push(page.events))?;
     let fold = thread.finish().map_err(|error| Exit::Source.because()(*error))?;
     for tag in fold.unknown_tags() {
         write_stderr(&format!("the tag {tag:?} is not known; its events have no effect on the state\n"));

@@ -36,9 +36,9 @@ impl FoldThread {
     }
 
     /// Takes events that follow those before. Waits while some pages are waiting.
-    pub fn push(&self, events: &[StateEvent]) {
+    pub fn push(&self, events: Vec<StateEvent>) {
         // After an event that cannot be folded nothing is taken any more; `finish` says so.
-        let _ = self.pages.send(events.to_vec());
+        let _ = self.pages.send(events);
     }
 
     /// The fold after all events given.
@@ -68,12 +68,12 @@ mod tests {
         let opened =
             r#"{"tag":"HeadOpened","chainState":{},"headId":"ab","headSeed":"00","parameters":{},"parties":[]}"#;
         let good = FoldThread::start().unwrap();
-        (0..20).for_each(|id| good.push(&[event(id, opened)]));
+        (0..20).for_each(|id| good.push(vec![event(id, opened)]));
         assert_eq!(good.finish().unwrap().head().head_id(), Some("ab"));
 
         let bad = FoldThread::start().unwrap();
-        bad.push(&[event(0, opened), event(1, r#"{"tag":"HeadClosed","chainState":7,"contestationDeadline":[]}"#)]);
-        (2..20).for_each(|id| bad.push(&[event(id, opened)]));
+        bad.push(vec![event(0, opened), event(1, r#"{"tag":"HeadClosed","chainState":7,"contestationDeadline":[]}"#)]);
+        (2..20).for_each(|id| bad.push(vec![event(id, opened)]));
         assert_eq!(bad.finish().unwrap_err().position.id, 1);
     }
 }

@@ -1,23 +1,18 @@
-//! Splits one file into lines, in large reads. The lines of a read are moved together, and not copied again.
+//! Gives one file line by line. The lines of a read are moved together, and not copied again.
 
-use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
-use std::ops::Range;
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 
 use bytes::Bytes;
-use bytestring::ByteString;
-use rustix::buffer::spare_capacity;
-use rustix::io::{Errno, read};
 
+use super::chunks::{Ahead, Chunk, Chunks};
 use super::files::FileId;
 use super::report::{At, Place};
 use crate::event::Text;
-
-/// Bytes asked for in one read: large enough that the call costs nothing, small enough to stay in cache.
-const CHUNK: usize = 512 * 1024;
 
 /// The longest line that is taken unless configured otherwise, in bytes. Real events reach megabytes.
 pub const DEFAULT_MAX_LINE: usize = 64 * 1024 * 1024;
@@ -39,68 +34,22 @@ pub(super) enum RawText {
     TooLong(u64),
 }
 
-/// Lines that were read together.
-#[derive(Debug)]
-enum Page {
-    Utf8(ByteString),
-    Other(Bytes),
-}
-
-impl Default for Page {
-    fn default() -> Self {
-        Self::Other(Bytes::new())
-    }
-}
-
-impl Page {
-    fn of(bytes: Vec<u8>) -> Self {
-        let bytes = Bytes::from(bytes);
-        // Checked for all lines at once; the lines of a page with a bad one are checked one by one.
-        ByteString::try_from(bytes.clone()).map_or(Self::Other(bytes), Self::Utf8)
-    }
-
-    fn line(&self, range: Range<usize>) -> RawText {
-        match self {
-            Self::Utf8(page) => match Text::of(page, range.clone()) {
-                Some(text) => RawText::Text(text),
-                None => RawText::Bytes(page.as_bytes().slice(range)),
-            },
-            Self::Other(page) => RawText::Bytes(page.slice(range)),
-        }
-    }
-}
-
-/// Moves lines together over their newlines; where each ends then.
-fn take_out_newlines(lines: &mut Vec<u8>) -> VecDeque<usize> {
-    let (mut ends, mut from, mut to) = (VecDeque::new(), 0, 0);
-    while let Some(length) = lines.get(from..).and_then(|rest| memchr::memchr(b'\n', rest)) {
-        if from > to {
-            lines.copy_within(from..from + length, to);
-        }
-        from += length + 1;
-        to += length;
-        ends.push_back(to);
-    }
-    lines.truncate(to);
-    ends
-}
-
 /// Reads a file line by line and can go on where it stopped when the file has grown.
 #[derive(Debug)]
 pub(super) struct LineReader {
-    file: File,
+    file: Arc<File>,
     path: Arc<Path>,
     max_line: usize,
-    /// Whole lines, end to end without their newlines.
-    page: Page,
-    /// Where the next line begins in the page.
+    /// Lines that were read together.
+    chunk: Chunk,
+    /// Where the next line begins in the chunk.
     at: usize,
-    /// Where each line that was not given out ends in the page.
-    ends: VecDeque<usize>,
-    /// What was read after the last newline.
-    rest: Vec<u8>,
-    /// Bytes dropped from the start of the line in progress because it is too long.
-    dropped: u64,
+    /// Reads the next, if nobody does so ahead.
+    chunks: Chunks,
+    /// Where the next ones come from as long as there is much to be read.
+    ahead: Option<Receiver<Ahead>>,
+    /// How far the file has been read, in bytes.
+    read_to: u64,
     /// Where the next line begins in the file.
     byte: u64,
     /// Number of the next line to give out.
@@ -109,8 +58,10 @@ pub(super) struct LineReader {
 
 impl LineReader {
     pub(super) fn new(file: File, path: &Path, max_line: usize) -> Self {
-        let (page, at, ends, rest) = (Page::default(), 0, VecDeque::new(), Vec::new());
-        Self { file, path: path.into(), max_line, page, at, ends, rest, dropped: 0, byte: 0, line: 1 }
+        let file = Arc::new(file);
+        let chunks = Chunks::new(Arc::clone(&file), max_line);
+        let (chunk, path) = (Chunk::default(), path.into());
+        Self { file, path, max_line, chunk, at: 0, chunks, ahead: None, read_to: 0, byte: 0, line: 1 }
     }
 
     pub(super) fn path(&self) -> &Arc<Path> {
@@ -137,14 +88,13 @@ impl LineReader {
 
     /// How far the file has been read, in bytes.
     pub(super) fn read_to(&self) -> u64 {
-        let lines = self.ends.back().map_or(0, |end| end - self.at + self.ends.len());
-        self.byte + (lines + self.rest.len()) as u64 + self.dropped
+        self.read_to
     }
 
     /// The next line that ends in a newline; none at the end of what is there now. Works again when the file has grown.
     pub(super) fn next_line(&mut self) -> io::Result<Option<RawLine>> {
         let end = loop {
-            match self.ends.pop_front() {
+            match self.chunk.ends.pop_front() {
                 Some(end) => break end,
                 None if self.fill()? == 0 => return Ok(None),
                 None => {}
@@ -152,28 +102,28 @@ impl LineReader {
         };
         let range = std::mem::replace(&mut self.at, end)..end;
         let place = self.place();
-        let length = range.len() as u64 + self.dropped;
+        let dropped = std::mem::take(&mut self.chunk.dropped);
+        let length = range.len() as u64 + dropped;
         self.line += 1;
         self.byte += length + 1;
-        let too_long = self.dropped > 0 || range.len() > self.max_line;
-        self.dropped = 0;
-        Ok(Some(RawLine { place, text: if too_long { RawText::TooLong(length) } else { self.page.line(range) } }))
+        let too_long = dropped > 0 || range.len() > self.max_line;
+        Ok(Some(RawLine { place, text: if too_long { RawText::TooLong(length) } else { self.chunk.line(range) } }))
     }
 
     /// The bytes after the last newline, once [`next_line`](Self::next_line) has found no more.
     pub(super) fn tail(&self) -> &[u8] {
-        &self.rest
+        &self.chunks.rest
     }
 
     /// Length of the tail, including what is not kept of a line that is too long.
     pub(super) fn tail_len(&self) -> u64 {
-        self.rest.len() as u64 + self.dropped
+        self.chunks.rest.len() as u64 + self.chunks.dropped
     }
 
     /// Gives out the tail as if it were a line; a newline that follows later makes an empty line.
     pub(super) fn take_tail(&mut self) -> RawLine {
         let place = self.place();
-        let text = Bytes::from(std::mem::take(&mut self.rest));
+        let text = Bytes::from(std::mem::take(&mut self.chunks.rest));
         self.byte += text.len() as u64;
         RawLine { place, text: RawText::Bytes(text) }
     }
@@ -181,12 +131,7 @@ impl LineReader {
     /// Whether the bytes at `byte` are still these.
     pub(super) fn still_holds(&self, byte: u64, text: &[u8]) -> io::Result<bool> {
         let mut found = vec![0; text.len()];
-        let mut file = &self.file;
-        let back = file.stream_position()?;
-        file.seek(SeekFrom::Start(byte))?;
-        let read = file.read_exact(&mut found);
-        file.seek(SeekFrom::Start(back))?;
-        match read {
+        match self.file.read_exact_at(&mut found, byte) {
             Ok(()) => Ok(found == text),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
             Err(error) => Err(error),
@@ -195,24 +140,23 @@ impl LineReader {
 
     /// Reads on; gives the number of bytes read.
     fn fill(&mut self) -> io::Result<usize> {
-        let start = self.rest.len();
-        self.rest.reserve(CHUNK);
-        // Into memory that was not zeroed first: that would cost as much as splitting the lines.
-        let read = loop {
-            match read(&self.file, spare_capacity(&mut self.rest)) {
-                Err(Errno::INTR) => {}
-                read => break read?,
+        let chunk = match self.ahead.as_ref().map(Receiver::recv) {
+            None => {
+                let chunk = self.chunks.read()?;
+                self.ahead = chunk.is_full().then(|| self.chunks.read_ahead()).transpose()?;
+                chunk
             }
+            Some(Ok(Ahead::Chunk(chunk))) => chunk,
+            Some(Ok(Ahead::Last(last, chunks))) => {
+                (self.chunks, self.ahead) = (chunks, None);
+                last?
+            }
+            Some(Err(ended)) => return Err(io::Error::other(ended)),
         };
-        let fresh = self.rest.get(start..).unwrap_or_default();
-        if let Some(newline) = memchr::memrchr(b'\n', fresh) {
-            let rest = self.rest.split_off(start + newline + 1);
-            let mut lines = std::mem::replace(&mut self.rest, rest);
-            self.ends = take_out_newlines(&mut lines);
-            (self.page, self.at) = (Page::of(lines), 0);
-        } else if self.rest.len() > self.max_line {
-            self.dropped += self.rest.len() as u64;
-            self.rest.clear();
+        let read = chunk.read;
+        self.read_to += read as u64;
+        if !chunk.ends.is_empty() {
+            (self.chunk, self.at) = (chunk, 0);
         }
         Ok(read)
     }
@@ -223,6 +167,7 @@ mod tests {
     use std::io::Write;
 
     use super::*;
+    use crate::store::chunks::CHUNK;
 
     fn reader(content: &[u8], max_line: usize) -> (tempfile::NamedTempFile, LineReader) {
         let mut file = tempfile::NamedTempFile::new().unwrap();
@@ -283,6 +228,21 @@ mod tests {
         assert_eq!(next(&mut reader), None);
         file.write_all(b"o\n").unwrap();
         assert_eq!(next(&mut reader), Some((2, 4, Ok("two".to_owned()))));
+    }
+
+    #[test]
+    fn a_long_file_is_read_ahead_and_then_followed() {
+        let line = |number: usize| format!("{number:09}\n");
+        let count = 5 * CHUNK / 10;
+        let (mut file, mut reader) = reader((0..count).map(line).collect::<String>().as_bytes(), 100);
+        let mut numbers = std::iter::from_fn(|| next(&mut reader)).map(|(_, byte, text)| (byte, text.unwrap()));
+        assert!((0..count).all(|number| numbers.next() == Some((10 * number as u64, format!("{number:09}")))));
+        assert_eq!(numbers.next(), None);
+        assert!(reader.still_holds(10, b"000000001").unwrap());
+        file.write_all(b"more\nrest").unwrap();
+        assert_eq!(next(&mut reader), Some((count as u64 + 1, 10 * count as u64, Ok("more".to_owned()))));
+        assert_eq!(next(&mut reader), None);
+        assert_eq!((reader.tail(), reader.read_to()), (&b"rest"[..], 10 * count as u64 + 9));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! * [`repair`] mends a torn tail, [`survey`] says whether a log is whole.
 
 mod appender;
+mod chunks;
 mod decode;
 mod files;
 mod folder;

@@ -55,17 +55,17 @@ impl Survey {
     }
 }
 
-/// Reads what a log holds at this moment; calls `observe` with the reader and each page.
+/// Reads what a log holds at this moment; gives `observe` the reader and each page.
 ///
 /// # Errors
 ///
 /// As [`ReadLog::read_history`].
-pub fn survey(reader: &mut dyn ReadLog, mut observe: impl FnMut(&dyn ReadLog, &ReadPage)) -> Result<Survey, ReadError> {
+pub fn survey(reader: &mut dyn ReadLog, mut observe: impl FnMut(&dyn ReadLog, ReadPage)) -> Result<Survey, ReadError> {
     let mut survey = Survey::default();
     while let Some(page) = reader.read_history()? {
         page.events.iter().for_each(|event| survey.count(event));
         survey.findings += page.findings.iter().filter(|finding| finding.is_fault()).count() as u64;
-        observe(reader, &page);
+        observe(reader, page);
     }
     (survey.duplicates, survey.legacy) = (reader.duplicates(), reader.legacy());
     Ok(survey)
