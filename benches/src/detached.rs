@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use hydrant::component::{CompileCache, ComponentVersions, Limits, SinkEngine};
+use hydrant::component::{CompileCache, Compiler, ComponentVersions, Limits, SinkEngine};
 use hydrant::delivery::{Detached, DetachedPolicy, DetachedSink, GuestWorkers, Lineage, Window};
 use hydrant::sink_store::SinkStore;
 use hydrant::source::{EventSource, LocalSource, Reopen};
@@ -33,7 +33,7 @@ pub(crate) async fn component(
     let versions = ComponentVersions {
         name: name.to_owned(),
         engine: engine.clone(),
-        cache: CompileCache::open(target.join("bench/components"))?,
+        cache: CompileCache::open(target.join("bench/components"), Compiler::InProcess)?,
         folder: target.join("bench/versions"),
         limits: Limits::default(),
         config: config.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),

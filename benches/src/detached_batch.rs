@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Context;
-use hydrant::component::{CompileCache, ComponentSink, Limits, SinkComponent, SinkEngine};
+use hydrant::component::{CompileCache, Compiler, ComponentSink, Limits, SinkComponent, SinkEngine};
 use hydrant::delivery::DetachedPolicy;
 use hydrant::event::StateEvent;
 use hydrant::sink::{Batch, Delivery, EventSink, OpenInfo};
@@ -31,8 +31,8 @@ pub(crate) fn run(target: &Path, summary: &mut Summary) -> anyhow::Result<()> {
     let scattered = events(BATCH)?;
     let batch = read_from_log(&scattered)?;
     let engine = SinkEngine::new(Limits::default().stack)?;
-    let cache = CompileCache::open(target.join("bench/components"))?;
-    let component = SinkComponent::from_bytes(&engine, &cache, &wasm)?;
+    let cache = CompileCache::open(target.join("bench/components"), Compiler::InProcess)?;
+    let component = SinkComponent::from_bytes(&engine, &cache, &wasm, &Limits::default())?;
     let start = || -> anyhow::Result<ComponentSink> {
         let mut sink = ComponentSink::new("no-op", component.clone(), Limits::default(), Vec::new());
         runtime.block_on(sink.open(&OpenInfo { stream: detached::stream(), head_id: None, resume: None }))?;

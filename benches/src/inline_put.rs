@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use async_trait::async_trait;
-use hydrant::component::{CompileCache, ComponentSink, Limits, SinkComponent, SinkEngine};
+use hydrant::component::{CompileCache, Compiler, ComponentSink, Limits, SinkComponent, SinkEngine};
 use hydrant::delivery::{FlushPolicy, InlineSink};
 use hydrant::event::StateEvent;
 use hydrant::node::{Node, Silent};
@@ -36,8 +36,8 @@ pub(crate) fn run(target: &Path, summary: &mut Summary) -> anyhow::Result<()> {
     let wasm = std::fs::read(target.join("guests/no-op.wasm")).context("run `make guests`")?;
     let events = events(PAGE)?;
     let engine = SinkEngine::new(Limits::default().stack)?;
-    let cache = CompileCache::open(target.join("bench/components"))?;
-    let component = SinkComponent::from_bytes(&engine, &cache, &wasm)?;
+    let cache = CompileCache::open(target.join("bench/components"), Compiler::InProcess)?;
+    let component = SinkComponent::from_bytes(&engine, &cache, &wasm, &Limits::default())?;
     let guest = Component::new(engine.engine(), &wasm)?;
     let mut bare = runtime.block_on(Bare::start(&engine, &guest))?;
     let mut bare_timed = runtime.block_on(Bare::start(&engine, &guest))?;

@@ -6,7 +6,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-use crate::component::CompileCache;
+use crate::component::{CompileCache, Compiler};
 use crate::durable_file;
 
 /// Version of the folder's layout. It rises when an older hydrant would misread what a newer one wrote.
@@ -130,14 +130,14 @@ impl DataDir {
         self.path.join("versions")
     }
 
-    /// Where compiled components are kept.
+    /// Where compiled components are kept, and who compiles them.
     ///
     /// # Errors
     ///
-    /// If the folder cannot be created.
-    pub fn compile_cache(&self) -> Result<CompileCache, DataDirError> {
+    /// As [`CompileCache::open`].
+    pub fn compile_cache(&self, compiler: Compiler) -> Result<CompileCache, DataDirError> {
         let path = self.path.join("components");
-        CompileCache::open(&path).map_err(io_error(&path))
+        CompileCache::open(&path, compiler).map_err(io_error(&path))
     }
 }
 

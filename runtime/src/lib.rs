@@ -8,7 +8,7 @@
 //!
 //! ```no_run
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-//! use hydrant::component::{CompileCache, ComponentSink, Limits, SinkComponent, SinkEngine};
+//! use hydrant::component::{CompileCache, Compiler, ComponentSink, Limits, SinkComponent, SinkEngine};
 //! use hydrant::delivery::{FlushPolicy, InlineSink};
 //! use hydrant::node::{Node, Silent};
 //! use hydrant::sink::CloseReason;
@@ -20,8 +20,8 @@
 //! // Compiled, linked and type-checked; no guest code has run yet.
 //! let limits = Limits::default();
 //! let engine = SinkEngine::new(limits.stack)?;
-//! let cache = CompileCache::open("compiled")?;
-//! let component = SinkComponent::load(&engine, &cache, "tally.wasm".as_ref())?;
+//! let cache = CompileCache::open("compiled", Compiler::InProcess)?;
+//! let component = SinkComponent::load(&engine, &cache, "tally.wasm".as_ref(), &limits)?;
 //! let tally = ComponentSink::new("tally", component, limits, Vec::new());
 //!
 //! let source = LocalSource::file("/var/lib/hydra/state", ReadOptions::default());

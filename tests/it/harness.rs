@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use hydrant::component::{CompileCache, ComponentSink, Limits, LoadError, SinkComponent, SinkEngine};
+use hydrant::component::{CompileCache, Compiler, ComponentSink, Limits, LoadError, SinkComponent, SinkEngine};
 use hydrant::event::StateEvent;
 use hydrant::sink::OpenInfo;
 use hydrant::sink_store::{KeyValue, Quota, SinkStore};
@@ -169,13 +169,18 @@ pub(crate) fn open_info() -> OpenInfo {
     OpenInfo { stream, head_id: None, resume: None }
 }
 
+/// The real program as the compiler.
+pub(crate) fn compiler() -> Compiler {
+    Compiler::Child { program: env!("CARGO_BIN_EXE_hydrant").into(), arguments: vec!["compile-component".into()] }
+}
+
 /// One cache of compiled components for the whole test run.
 pub(crate) fn cache() -> CompileCache {
-    CompileCache::open(target().join("test-components")).unwrap()
+    CompileCache::open(target().join("test-components"), compiler()).unwrap()
 }
 
 pub(crate) fn load(wasm: &[u8], limits: &Limits) -> Result<SinkComponent, LoadError> {
-    SinkComponent::from_bytes(&SinkEngine::new(limits.stack)?, &cache(), wasm)
+    SinkComponent::from_bytes(&SinkEngine::new(limits.stack)?, &cache(), wasm, limits)
 }
 
 /// A guest as a sink, under the default limits but for those named.

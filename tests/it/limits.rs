@@ -185,7 +185,13 @@ fn recursion_in_a_compiled_guest_ends_in_a_failure_not_in_the_host() {
 
 #[test]
 fn no_limit_is_without_a_test() {
-    let tests = [include_str!("limits.rs"), include_str!("detached.rs"), include_str!("source_component.rs")].concat();
+    let tests = [
+        include_str!("limits.rs"),
+        include_str!("detached.rs"),
+        include_str!("source_component.rs"),
+        include_str!("compile.rs"),
+    ]
+    .concat();
     for limit in &LIMITS {
         assert!(tests.contains(&format!("\"{}\"", limit.name)), "no test names the limit {}", limit.name);
     }

@@ -11,6 +11,7 @@
 )]
 
 mod api_source;
+mod compile;
 mod components;
 mod contract;
 mod crash;

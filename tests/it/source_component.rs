@@ -19,7 +19,7 @@ fn source_of(name: &str, limits: &[(&str, &str)], config: &[(&str, &str)], folde
     let path = guest(name);
     let all = limits_of(limits);
     let engine = SinkEngine::new(all.stack).unwrap();
-    let component = SourceComponent::load(&engine, &cache(), &path).unwrap();
+    let component = SourceComponent::load(&engine, &cache(), &path, &all).unwrap();
     let config = config.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let folders = folder.map(|folder| folder.path("")).into_iter().collect();
     ComponentSource::new(&path, component, all, config, folders, ReadOptions::default())
@@ -204,7 +204,8 @@ fn a_retry_is_waited_out_and_a_format_that_is_not_taken_is_refused() {
 fn a_bad_line_can_be_skipped_and_a_sink_is_no_source() {
     let path = guest("scripted-source");
     let options = ReadOptions { on_bad_line: OnBadLine::Skip, ..ReadOptions::default() };
-    let component = SourceComponent::load(&SinkEngine::new(1 << 19).unwrap(), &cache(), &path).unwrap();
+    let component =
+        SourceComponent::load(&SinkEngine::new(1 << 19).unwrap(), &cache(), &path, &Limits::default()).unwrap();
     let config = [("events", "3"), ("on", "page"), ("do", "bad-line")];
     let config = config.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
     let mut source = ComponentSource::new(&path, component, Limits::default(), config, Vec::new(), options);

@@ -1,5 +1,6 @@
 //! The command line: arguments, exit codes, what a person sees.
 
+mod compiler;
 mod log;
 mod operate;
 mod progress;
@@ -23,6 +24,12 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// What a running hydrant starts to compile a component: from standard input to standard output
+    #[command(hide = true)]
+    CompileComponent {
+        /// Stack and memory in bytes, seconds of processor time
+        bounds: Vec<std::ffi::OsString>,
+    },
     /// Deliver the events of a source to sinks
     #[command(after_help = RUN_EXIT_CODES)]
     Run(RunArgs),
@@ -318,6 +325,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Parked(command) => operate::parked(command),
         Command::Log(command) => log::run(command),
         Command::Sample(args) => sample::run(&args),
+        Command::CompileComponent { bounds } => compiler::serve(&bounds),
     };
     let exit = outcome.unwrap_or_else(|failure| {
         report(&failure);

@@ -3,7 +3,7 @@
 use std::fs;
 use std::hash::{Hash, Hasher};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -11,6 +11,9 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 use xxhash_rust::xxh3::Xxh3Default;
 
+use super::compile::Compiler;
+use super::engine::SinkEngine;
+use super::limits::Limits;
 use super::load::LoadError;
 
 /// sha256 of a component's bytes, in hex.
@@ -35,6 +38,9 @@ pub fn short_digest(digest: &str) -> &str {
     digest.get(..12).unwrap_or(digest)
 }
 
+/// Permission bits of the group and of others to write.
+const OTHERS_WRITE: u32 = 0o022;
+
 /// Length of the blake3 hash in front of each artifact.
 const HASH_BYTES: usize = blake3::OUT_LEN;
 
@@ -42,36 +48,45 @@ const HASH_BYTES: usize = blake3::OUT_LEN;
 #[derive(Clone, Debug)]
 pub struct CompileCache {
     folder: PathBuf,
+    compiler: Compiler,
 }
 
 impl CompileCache {
-    /// Keeps compiled components in this folder, creating it if it is missing.
+    /// Keeps what the compiler makes in this folder, creating it if it is missing.
     ///
     /// # Errors
     ///
-    /// If it cannot be created.
-    pub fn open(folder: impl Into<PathBuf>) -> io::Result<Self> {
+    /// If it cannot be created, or belongs to another user, or others may write to it: what lies there is run.
+    pub fn open(folder: impl Into<PathBuf>, compiler: Compiler) -> io::Result<Self> {
         let folder = folder.into();
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-        Ok(Self { folder })
+        let metadata = fs::metadata(&folder)?;
+        let (mode, ours) = (metadata.permissions().mode(), rustix::process::geteuid().as_raw());
+        if metadata.uid() != ours || mode & OTHERS_WRITE != 0 {
+            let why = format!("it must belong to our user ({ours}) and be writable by no other (chmod go-w)");
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+        }
+        Ok(Self { folder, compiler })
     }
 
     /// The compiled form of a component, from the folder or else compiled now and kept there.
     pub(super) fn component(
         &self,
-        engine: &Engine,
+        sinks: &SinkEngine,
         wasm: &[u8],
         digest: &ComponentDigest,
+        limits: &Limits,
     ) -> Result<Component, LoadError> {
+        let engine = sinks.engine();
         let path = self.path(engine, digest);
         if let Some(component) = load(engine, &path) {
             return Ok(component);
         }
-        let artifact = engine.precompile_component(wasm).map_err(LoadError::Compile)?;
+        let artifact = self.compiler.compile(sinks, wasm, limits)?;
         if let Err(error) = keep(&path, &artifact) {
             tracing::warn!(%error, "cannot keep the compiled component; it will be compiled again next time");
         }
-        deserialize(engine, &artifact).map_err(LoadError::Compile)
+        deserialize(engine, &artifact).map_err(LoadError::Artifact)
     }
 
     /// The file for a component compiled with this engine's version and settings.
@@ -96,8 +111,8 @@ fn load(engine: &Engine, path: &Path) -> Option<Component> {
 
 #[expect(unsafe_code, reason = "wasmtime cannot check that bytes are an artifact of its own; see below")]
 fn deserialize(engine: &Engine, artifact: &[u8]) -> wasmtime::Result<Component> {
-    // SAFETY: the bytes come from `precompile_component` of this process, or from a file in a folder that only its owner can
-    // write, whose hash is that recorded when such a process wrote it. wasmtime itself checks version and settings.
+    // SAFETY: the bytes come from `precompile_component` of this process or of a child of it that runs our own program, or from a file in a
+    // folder that only its owner can write, whose hash is that recorded when such a process wrote it. wasmtime itself checks version and settings.
     unsafe { Component::deserialize(engine, artifact) }
 }
 
@@ -116,11 +131,13 @@ mod tests {
     #[test]
     fn an_altered_artifact_is_compiled_anew() {
         let folder = tempfile::tempdir().unwrap();
-        let cache = CompileCache::open(folder.path().join("components")).unwrap();
-        let engine = Engine::default();
+        let cache = CompileCache::open(folder.path().join("components"), Compiler::InProcess).unwrap();
+        let limits = Limits::default();
+        let sinks = SinkEngine::new(limits.stack).unwrap();
+        let engine = sinks.engine().clone();
         let wasm = wat::parse_str("(component)").unwrap();
         let digest = ComponentDigest::of(&wasm);
-        cache.component(&engine, &wasm, &digest).unwrap();
+        cache.component(&sinks, &wasm, &digest, &limits).unwrap();
         let path = cache.path(&engine, &digest);
         assert!(load(&engine, &path).is_some());
         let whole = fs::read(&path).unwrap();
@@ -135,7 +152,7 @@ mod tests {
         ] {
             fs::write(&path, altered).unwrap();
             assert!(load(&engine, &path).is_none());
-            cache.component(&engine, &wasm, &digest).unwrap();
+            cache.component(&sinks, &wasm, &digest, &limits).unwrap();
             assert_eq!(fs::read(&path).unwrap(), whole);
         }
     }

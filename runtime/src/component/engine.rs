@@ -20,6 +20,8 @@ const HOST_STACK: usize = 1024 * 1024;
 #[derive(Clone, Debug)]
 pub struct SinkEngine {
     engine: Engine,
+    /// Bytes of a guest's call stack.
+    stack: u64,
     /// Components in use, by digest: many sinks of one component share its code.
     loaded: Arc<Mutex<HashMap<String, Weak<Loaded>>>>,
     /// Dropping the last of these ends the ticker.
@@ -33,15 +35,24 @@ impl SinkEngine {
     ///
     /// [`LoadError::Engine`] if wasmtime or the system refuses.
     pub fn new(stack: u64) -> Result<Self, LoadError> {
+        let engine = Engine::new(&Self::config(stack)).map_err(LoadError::Engine)?;
+        let ticker = start_ticker(&engine).map_err(|error| LoadError::Engine(error.into()))?;
+        Ok(Self { engine, stack, loaded: Arc::default(), _ticker: Arc::new(ticker) })
+    }
+
+    /// The settings, which whoever compiles for this engine must have too.
+    pub(super) fn config(stack: u64) -> Config {
         let stack = usize::try_from(stack).unwrap_or(usize::MAX);
         let mut config = Config::new();
         config.consume_fuel(true).epoch_interruption(true);
         config.max_wasm_stack(stack).async_stack_size(stack.saturating_add(HOST_STACK));
         // The component async ABI triples the price of a call, and nothing in the contract needs it.
         config.concurrency_support(false);
-        let engine = Engine::new(&config).map_err(LoadError::Engine)?;
-        let ticker = start_ticker(&engine).map_err(|error| LoadError::Engine(error.into()))?;
-        Ok(Self { engine, loaded: Arc::default(), _ticker: Arc::new(ticker) })
+        config
+    }
+
+    pub(super) fn stack(&self) -> u64 {
+        self.stack
     }
 
     /// A component that is in use already.

@@ -10,9 +10,11 @@ use wasmtime::component::{Component, InstancePre, Linker};
 
 use super::bindings::{batch, event_sink, flush, handover, lifecycle};
 use super::cache::{CompileCache, ComponentDigest};
+use super::compile::CompileError;
 use super::engine::SinkEngine;
 use super::host::{HostState, add_to_linker};
 use super::interface::{Exported, Interface, imports_of, is_of_contract};
+use super::limits::Limits;
 
 /// The largest component taken, in bytes: a Python sink with its interpreter has under 20 MiB, and compiling costs seconds for each
 /// ten.
@@ -43,9 +45,12 @@ pub enum LoadError {
     /// A core module, as `wasm32-wasip1` makes them.
     #[error("this is a core WebAssembly module, not a component; build for WASI 0.2 (in Rust: --target wasm32-wasip2)")]
     CoreModule,
-    /// Neither a module nor a component, or a broken one.
-    #[error("this is not a valid WebAssembly component")]
-    Compile(#[source] wasmtime::Error),
+    /// It cannot be compiled.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    /// What the compiler made cannot be used.
+    #[error("the compiled component cannot be used")]
+    Artifact(#[source] wasmtime::Error),
     /// It does not export what every sink, or every source, exports.
     #[error("this component is not a {what} of this contract: expected export {expected}, found {}", list(.exports))]
     Lacks {
@@ -133,9 +138,9 @@ impl SinkComponent {
     /// # Errors
     ///
     /// [`LoadError`]. No guest code has run.
-    pub fn load(engine: &SinkEngine, cache: &CompileCache, path: &Path) -> Result<Self, LoadError> {
+    pub fn load(engine: &SinkEngine, cache: &CompileCache, path: &Path, limits: &Limits) -> Result<Self, LoadError> {
         let wasm = read_component(path)?;
-        Self::from_bytes(engine, cache, &wasm)
+        Self::from_bytes(engine, cache, &wasm, limits)
     }
 
     /// As [`load`](Self::load), from memory.
@@ -143,8 +148,13 @@ impl SinkComponent {
     /// # Errors
     ///
     /// [`LoadError`]. No guest code has run.
-    pub fn from_bytes(engine: &SinkEngine, cache: &CompileCache, wasm: &[u8]) -> Result<Self, LoadError> {
-        Self::with_digest(engine, cache, wasm, ComponentDigest::of(wasm))
+    pub fn from_bytes(
+        engine: &SinkEngine,
+        cache: &CompileCache,
+        wasm: &[u8],
+        limits: &Limits,
+    ) -> Result<Self, LoadError> {
+        Self::with_digest(engine, cache, wasm, ComponentDigest::of(wasm), limits)
     }
 
     /// As [`from_bytes`](Self::from_bytes), where the digest of `wasm` is known already.
@@ -153,12 +163,13 @@ impl SinkComponent {
         cache: &CompileCache,
         wasm: &[u8],
         digest: ComponentDigest,
+        limits: &Limits,
     ) -> Result<Self, LoadError> {
         refuse_core_module(wasm)?;
         if let Some(loaded) = engine.loaded(&digest.to_string()) {
             return Ok(Self { engine: engine.clone(), loaded });
         }
-        let component = cache.component(engine.engine(), wasm, &digest)?;
+        let component = cache.component(engine, wasm, &digest, limits)?;
         let pre = link(engine.engine(), &component)?;
         let exported = Exported::of(&component, &pre);
         let loaded = Arc::new(Loaded {

@@ -6,6 +6,7 @@
 
 mod bindings;
 mod cache;
+mod compile;
 mod convert;
 mod engine;
 mod failure;
@@ -22,9 +23,10 @@ mod source_instance;
 mod versions;
 
 pub use cache::{CompileCache, ComponentDigest, short_digest};
+pub use compile::{CompileError, Compiler, serve_compiler};
 pub use engine::SinkEngine;
 pub use failure::{FailureKind, GuestFailure};
-pub use limits::{LIMITS, Limit, LimitError, Limits, Unit};
+pub use limits::{LIMITS, Limit, LimitError, Limits, Preset, Unit};
 pub use load::{LoadError, MAX_COMPONENT, SinkComponent, read_component};
 pub use manifest::Manifest;
 pub use sink::ComponentSink;

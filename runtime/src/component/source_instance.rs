@@ -38,11 +38,11 @@ impl SourceComponent {
     /// # Errors
     ///
     /// [`LoadError`]. No guest code has run.
-    pub fn load(engine: &SinkEngine, cache: &CompileCache, path: &Path) -> Result<Self, LoadError> {
+    pub fn load(engine: &SinkEngine, cache: &CompileCache, path: &Path, limits: &Limits) -> Result<Self, LoadError> {
         let wasm = read_component(path)?;
         refuse_core_module(&wasm)?;
         let digest = ComponentDigest::of(&wasm);
-        let component = cache.component(engine.engine(), &wasm, &digest)?;
+        let component = cache.component(engine, &wasm, &digest, limits)?;
         let pre = link(engine.engine(), &component)?;
         let source = Exported::of(&component, &pre).required::<event_source::Guest>("source")?;
         Ok(Self { engine: engine.clone(), pre: Arc::new(pre), source, digest: Arc::new(digest) })

@@ -109,7 +109,7 @@ impl ComponentVersions {
     }
 
     fn version(&self, wasm: &[u8], digest: ComponentDigest) -> Result<NewVersion, VersionError> {
-        let component = SinkComponent::with_digest(&self.engine, &self.cache, wasm, digest)?;
+        let component = SinkComponent::with_digest(&self.engine, &self.cache, wasm, digest, &self.limits)?;
         let digest = component.digest().to_string();
         let mut sink = ComponentSink::new(&self.name, component, self.limits.clone(), self.config.clone());
         let key_value = sink.keep_state(&self.store, &self.name);

@@ -77,7 +77,7 @@ impl SinkConfig {
             "file" => SinkKind::File(path.to_owned()),
             "sqlite" => SinkKind::Database(path.to_owned()),
             _ => {
-                known.extend(LIMITS.iter().map(|limit| limit.name).chain(["config.NAME", "watch"]));
+                known.extend(LIMITS.iter().map(|limit| limit.name).chain(["config.NAME", "limits", "watch"]));
                 component(path, &mut settings)?
             }
         };
@@ -108,7 +108,7 @@ type Given = Vec<(String, String)>;
 
 /// Takes out what every component has: limits, and configuration of its own.
 pub(super) fn take_component(settings: &mut Settings) -> Result<(Box<Limits>, Given), ConfigError> {
-    let mut limits = Limits::default();
+    let mut limits = Limits::preset(settings.take_parsed("limits", read)?.unwrap_or_default());
     for limit in &LIMITS {
         if let Some(value) = settings.take(limit.name) {
             limits.set(limit.name, &value).map_err(|error| settings.bad_value(limit.name, error.to_string()))?;
@@ -146,6 +146,19 @@ mod tests {
         let SinkKind::Component { limits, config, .. } = sink.kind else { panic!("not a component") };
         assert_eq!((limits.fuel, limits.memory, limits.timeout), (200_000, 1 << 20, 2_000));
         assert_eq!(config, [("b".to_owned(), "1".to_owned()), ("a".to_owned(), "2".to_owned())]);
+    }
+
+    #[test]
+    fn a_preset_moves_all_limits_and_single_values_override_it() {
+        let limits = |uri: &str| match SinkConfig::from_uri(uri).unwrap().kind {
+            SinkKind::Component { limits, .. } => limits,
+            other => panic!("{other:?}"),
+        };
+        let strict = limits("wasm:a.wasm?fuel=200000&limits=strict");
+        assert_eq!((strict.fuel, strict.timeout), (200_000, 1_250));
+        assert!(limits("wasm:a.wasm?limits=generous").memory > limits("wasm:a.wasm").memory);
+        let wrong = SinkConfig::from_uri("wasm:a.wasm?limits=lax").unwrap_err().to_string();
+        assert!(wrong.contains("expected strict, default or generous"), "{wrong}");
     }
 
     #[test]

@@ -92,7 +92,7 @@ impl SourceConfig {
             "sqlite" => SourceKind::Local(LocalLog::Database(path)),
             "ws" => SourceKind::Ws(address(uri, &parsed.path)?),
             "wasm" => {
-                known.extend(LIMITS.iter().map(|limit| limit.name).chain(["config.NAME", GRANT_DIR]));
+                known.extend(LIMITS.iter().map(|limit| limit.name).chain(["config.NAME", "limits", GRANT_DIR]));
                 known.sort_unstable();
                 component(path, &mut settings)?
             }

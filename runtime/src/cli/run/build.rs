@@ -12,7 +12,7 @@ use hydrant::delivery::{DetachedSink, InlineSink};
 use hydrant::sink::{EventSink, FileSink, SqliteSink, StdoutSink};
 use hydrant::sink_store::{ActiveVersion, KeyValue, SinkStore};
 
-use crate::cli::{Exit, Failure};
+use crate::cli::{Exit, Failure, compiler};
 
 /// All sinks, by lane.
 pub(super) struct Sinks {
@@ -114,7 +114,7 @@ impl Builder<'_> {
         Ok(ComponentVersions {
             name: name.to_owned(),
             engine,
-            cache: self.data.compile_cache()?,
+            cache: self.data.compile_cache(compiler::child()?)?,
             folder: self.data.versions(),
             limits: limits.clone(),
             config: settings.to_vec(),

@@ -4,13 +4,14 @@ use std::path::Path;
 
 use anyhow::Context;
 use bytesize::ByteSize;
-use hydrant::component::{ComponentSource, SinkEngine, SourceComponent};
+use hydrant::component::{ComponentSource, Limits, SinkEngine, SourceComponent};
 use hydrant::config::{LaneConfig, SinkConfig, SourceConfig, SourceKind};
 use hydrant::data_dir::DataDir;
 use hydrant::source::{EventSource, LocalSource, Reopen, StoredSource, WsSource};
 use hydrant::store::{LocalLog, Retention};
 use hydrant::stream::{Stream, StreamFormat};
 
+use crate::cli::compiler;
 use crate::cli::{Exit, Failure, StoreChoice};
 
 /// A source whose format is known, and how another reader of it is made.
@@ -101,7 +102,7 @@ async fn connect(config: &SourceConfig, data: &DataDir) -> Result<Opened, Failur
             (Box::new(source), Reopen::new(move || Box::new(make())))
         }
         SourceKind::Component { path, limits, config, folders } => {
-            let component = load(&path, limits.stack, data).map_err(Exit::Usage.because())?;
+            let component = load(&path, &limits, data).map_err(Exit::Usage.because())?;
             let make = move || {
                 let (limits, config, folders) = ((*limits).clone(), config.clone(), folders.clone());
                 ComponentSource::new(&path, component.clone(), limits, config, folders, options.clone())
@@ -119,8 +120,9 @@ async fn connect(config: &SourceConfig, data: &DataDir) -> Result<Opened, Failur
     Ok(Opened { source, reopen, stream, retention: None })
 }
 
-fn load(path: &Path, stack: u64, data: &DataDir) -> anyhow::Result<SourceComponent> {
-    let loaded = SourceComponent::load(&SinkEngine::new(stack)?, &data.compile_cache()?, path);
+fn load(path: &Path, limits: &Limits, data: &DataDir) -> anyhow::Result<SourceComponent> {
+    let cache = data.compile_cache(compiler::child()?)?;
+    let loaded = SourceComponent::load(&SinkEngine::new(limits.stack)?, &cache, path, limits);
     loaded.with_context(|| format!("the event source cannot be loaded from {}", path.display()))
 }
 

@@ -1,9 +1,14 @@
 //! Every limit a component runs under: its name, default, bounds and reason, in one table.
 
+mod table;
+
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+
+pub use table::LIMITS;
 
 /// In which unit a limit is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,174 +76,58 @@ pub struct Limits {
     pub key_value_bytes: u64,
     /// WebAssembly call stack.
     pub stack: u64,
+    /// Address space of the process that compiles the component.
+    pub compile_memory: u64,
+    /// Wall-clock time of the compilation.
+    pub compile_timeout: u64,
 }
-
-const MILLION: u64 = 1_000_000;
-const KIB: u64 = 1 << 10;
-const MIB: u64 = 1 << 20;
-const SECOND: u64 = 1_000;
-const MINUTE: u64 = 60 * SECOND;
-
-/// All limits. The defaults rest on measurements of guests in seven languages.
-pub static LIMITS: [Limit; 17] = [
-    Limit {
-        name: "fuel",
-        unit: Unit::Count,
-        default: 10 * MILLION,
-        min: 100_000,
-        max: MILLION * MILLION,
-        reason: "bounds the instructions of one put; a sink that parses a 1 KB event needs 30 to 390 thousand",
-        field: |limits| &mut limits.fuel,
-    },
-    Limit {
-        name: "fuel-per-byte",
-        unit: Unit::Count,
-        default: 1_000,
-        min: 0,
-        max: MILLION,
-        reason: "added for each byte of the event, because real events reach megabytes; parsing costs 26 (Rust) to 400 (Go)",
-        field: |limits| &mut limits.fuel_per_byte,
-    },
-    Limit {
-        name: "open-fuel",
-        unit: Unit::Count,
-        default: 1_000 * MILLION,
-        min: MILLION,
-        max: 10_000 * 1_000 * MILLION,
-        reason: "bounds instantiation, describe and open; language runtimes start with up to 2 million, the rest is room for work",
-        field: |limits| &mut limits.open_fuel,
-    },
-    Limit {
-        name: "flush-fuel",
-        unit: Unit::Count,
-        default: 1_000 * MILLION,
-        min: MILLION,
-        max: 10_000 * 1_000 * MILLION,
-        reason: "bounds flush and close, which may encode everything gathered since the last one",
-        field: |limits| &mut limits.flush_fuel,
-    },
-    Limit {
-        name: "timeout",
-        unit: Unit::Time,
-        default: 5 * SECOND,
-        min: 1,
-        max: 10 * MINUTE,
-        reason: "bounds the wall-clock time of one put, which holds up the step loop on the inline lane",
-        field: |limits| &mut limits.timeout,
-    },
-    Limit {
-        name: "open-timeout",
-        unit: Unit::Time,
-        default: 30 * SECOND,
-        min: 10,
-        max: 60 * MINUTE,
-        reason: "bounds a start that never ends",
-        field: |limits| &mut limits.open_timeout,
-    },
-    Limit {
-        name: "flush-timeout",
-        unit: Unit::Time,
-        default: 30 * SECOND,
-        min: 1,
-        max: 60 * MINUTE,
-        reason: "bounds flush and close, and with them how long a stop takes",
-        field: |limits| &mut limits.flush_timeout,
-    },
-    Limit {
-        name: "memory",
-        unit: Unit::Bytes,
-        default: 128 * MIB,
-        min: 64 * KIB,
-        max: 4_096 * MIB,
-        reason: "bounds linear memory; compiled languages need 1 to 6 MiB, Python 14, one JavaScript engine over 100",
-        field: |limits| &mut limits.memory,
-    },
-    Limit {
-        name: "table-elements",
-        unit: Unit::Count,
-        default: 100_000,
-        min: 1,
-        max: 10 * MILLION,
-        reason: "bounds tables, which cost the host 8 to 16 bytes an element; Python needs about 20,000",
-        field: |limits| &mut limits.table_elements,
-    },
-    Limit {
-        name: "instances",
-        unit: Unit::Count,
-        default: 100,
-        min: 1,
-        max: 10_000,
-        reason: "bounds core instances, and likewise memories and tables, that one component is made of; Python has about 30",
-        field: |limits| &mut limits.instances,
-    },
-    Limit {
-        name: "handles",
-        unit: Unit::Count,
-        default: 1_000,
-        min: 4,
-        max: 100_000,
-        reason: "bounds the streams, pollables and other resources that the host holds for a guest",
-        field: |limits| &mut limits.handles,
-    },
-    Limit {
-        name: "hostcall-bytes",
-        unit: Unit::Bytes,
-        default: 64 * KIB,
-        min: KIB,
-        max: 16 * MIB,
-        reason: "bounds what a guest makes the host copy in one call, results and error texts included; nothing else interrupts that work",
-        field: |limits| &mut limits.hostcall_bytes,
-    },
-    Limit {
-        name: "handover-bytes",
-        unit: Unit::Bytes,
-        default: 16 * MIB,
-        min: KIB,
-        max: 256 * MIB,
-        reason: "bounds the state that a sink saves at a swap; the host holds it while the swap is watched",
-        field: |limits| &mut limits.handover_bytes,
-    },
-    Limit {
-        name: "page-bytes",
-        unit: Unit::Bytes,
-        default: 16 * MIB,
-        min: 64 * KIB,
-        max: 256 * MIB,
-        reason: "bounds the lines that a source gives in one page; the host holds them until every sink has them",
-        field: |limits| &mut limits.page_bytes,
-    },
-    Limit {
-        name: "key-value-keys",
-        unit: Unit::Count,
-        default: 10_000,
-        min: 0,
-        max: 10 * MILLION,
-        reason: "bounds the keys that a sink keeps with the host, on the disk that also holds every cursor",
-        field: |limits| &mut limits.key_value_keys,
-    },
-    Limit {
-        name: "key-value-bytes",
-        unit: Unit::Bytes,
-        default: 16 * MIB,
-        min: 0,
-        max: 4_096 * MIB,
-        reason: "bounds the bytes of those keys and their values",
-        field: |limits| &mut limits.key_value_bytes,
-    },
-    Limit {
-        name: "stack",
-        unit: Unit::Bytes,
-        default: 512 * KIB,
-        min: 64 * KIB,
-        max: 16 * MIB,
-        reason: "bounds recursion",
-        field: |limits| &mut limits.stack,
-    },
-];
 
 impl Default for Limits {
     /// The defaults of [`LIMITS`].
     fn default() -> Self {
+        Self::preset(Preset::Default)
+    }
+}
+
+/// All limits at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Preset {
+    /// A quarter of the defaults: enough for a small compiled sink, too little for an interpreter.
+    Strict,
+    /// The defaults.
+    #[default]
+    Default,
+    /// Eight times the defaults.
+    Generous,
+}
+
+impl FromStr for Preset {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "strict" => Ok(Self::Strict),
+            "default" => Ok(Self::Default),
+            "generous" => Ok(Self::Generous),
+            _ => Err("expected strict, default or generous".to_owned()),
+        }
+    }
+}
+
+impl Preset {
+    fn of(self, limit: &Limit) -> u64 {
+        let value = match self {
+            Self::Strict => limit.default / 4,
+            Self::Default => limit.default,
+            Self::Generous => limit.default.saturating_mul(8),
+        };
+        value.clamp(limit.min, limit.max)
+    }
+}
+
+impl Limits {
+    /// The limits of a preset; each can be set on its own afterwards.
+    pub fn preset(preset: Preset) -> Self {
         let mut limits = Self {
             fuel: 0,
             fuel_per_byte: 0,
@@ -257,9 +146,11 @@ impl Default for Limits {
             key_value_keys: 0,
             key_value_bytes: 0,
             stack: 0,
+            compile_memory: 0,
+            compile_timeout: 0,
         };
         for limit in &LIMITS {
-            *(limit.field)(&mut limits) = limit.default;
+            *(limit.field)(&mut limits) = preset.of(limit);
         }
         limits
     }
@@ -360,6 +251,17 @@ mod tests {
                 assert!(limits.set(limit.name, nonsense).is_err(), "{limit} took {nonsense}");
             }
         }
+    }
+
+    #[test]
+    fn a_preset_moves_every_limit_within_its_bounds() {
+        let (strict, generous) = (Limits::preset(Preset::Strict), Limits::preset(Preset::Generous));
+        assert_eq!((strict.fuel, strict.timeout, strict.memory), (2_500_000, 1_250, 32 << 20));
+        assert_eq!((generous.fuel, generous.timeout, generous.memory), (80_000_000, 40_000, 1 << 30));
+        assert_eq!((strict.fuel_per_byte, strict.compile_memory), (250, 512 << 20));
+        assert_eq!(generous.stack, 4 << 20);
+        assert_eq!("default".parse().map(Limits::preset), Ok(Limits::default()));
+        assert!("lax".parse::<Preset>().is_err());
     }
 
     #[test]
