@@ -31,6 +31,7 @@ pub(crate) async fn component(
     policy: DetachedPolicy,
 ) -> anyhow::Result<DetachedSink> {
     let versions = ComponentVersions {
+        grants: hydrant::component::Grants { key_value: true, ..Default::default() },
         name: name.to_owned(),
         engine: engine.clone(),
         cache: CompileCache::open(target.join("bench/components"), Compiler::InProcess)?,

@@ -37,10 +37,12 @@ fn broken_limit(error: &LoadError) -> &'static str {
 }
 
 #[test]
-fn a_bomb_is_stopped_at_its_memory_and_at_its_time() {
+fn a_bomb_is_stopped_at_its_memory_its_processor_time_and_its_time() {
     let bomb = bomb(1_000_000);
-    let error = compile(&bomb, compiler(), &[("compile-memory", "256MiB"), ("compile-timeout", "10m")]);
+    let error = compile(&bomb, compiler(), &[("compile-memory", "256MiB"), ("compile-cpu", "10m")]);
     assert_eq!(broken_limit(&error), "compile-memory");
+    let error = compile(&bomb, compiler(), &[("compile-cpu", "1s")]);
+    assert_eq!(broken_limit(&error), "compile-cpu");
     let start = Instant::now();
     let error = compile(&bomb, compiler(), &[("compile-timeout", "300ms")]);
     assert_eq!(broken_limit(&error), "compile-timeout");
@@ -52,7 +54,7 @@ fn a_bomb_is_stopped_at_its_memory_and_at_its_time() {
 fn an_ordinary_component_is_compiled_within_the_tightest_memory() {
     let folder = Folder::new();
     let cache = CompileCache::open(folder.path("components"), compiler()).unwrap();
-    let limits = limits_of(&[("compile-memory", "256MiB"), ("compile-timeout", "1m")]);
+    let limits = limits_of(&[("compile-memory", "256MiB"), ("compile-cpu", "1m")]);
     let engine = SinkEngine::new(limits.stack).unwrap();
     SinkComponent::load(&engine, &cache, &guest("tally"), &limits).unwrap();
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use hydrant::component::{ComponentVersions, SinkEngine};
+use hydrant::component::{ComponentVersions, Grants, SinkEngine};
 use hydrant::delivery::{
     Departure, Detached, DetachedPolicy, DetachedSink, FlushPolicy, From, GuestWorkers, InlineSink, OnDivergence,
     OnFailure, OnGap, OnReject, Order, SinkState, SinkStatus, TagFilter, Window,
@@ -171,6 +171,7 @@ impl World {
     fn component(&self, name: &str, limits: &[(&str, &str)], config: &[(&str, &str)]) -> ComponentVersions {
         let all = limits_of(limits);
         ComponentVersions {
+            grants: Grants { key_value: true, ..Grants::default() },
             name: name.to_owned(),
             engine: SinkEngine::new(all.stack).unwrap(),
             cache: cache(),

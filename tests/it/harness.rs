@@ -30,9 +30,10 @@ pub(crate) fn guest(name: &str) -> PathBuf {
     path
 }
 
-/// The URI of a guest as a sink.
+/// The URI of a guest, granted what it cannot work without.
 pub(crate) fn wasm(name: &str, parameters: &str) -> String {
-    format!("wasm:{}?{parameters}", guest(name).display())
+    let grant = if name == "kv-tally" { "grant.key-value=yes&" } else { "" };
+    format!("wasm:{}?{grant}{parameters}", guest(name).display())
 }
 
 /// The example source over a log, as a URI.

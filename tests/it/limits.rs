@@ -149,6 +149,12 @@ fn handles() {
 }
 
 #[test]
+fn random_bytes() {
+    run(&mut wat_sink(&asks_for_random(1_024), &[("random-bytes", "1KiB")]), 1).unwrap();
+    assert_broke(&mut wat_sink(&asks_for_random(1_025), &[("random-bytes", "1KiB")]), 1, "random-bytes");
+}
+
+#[test]
 fn bytes_copied_out_of_the_guest() {
     assert_broke(&mut component_sink("huge-error", &[], &[]), 1, "hostcall-bytes");
     let error = run(&mut component_sink("huge-error", &[("hostcall-bytes", "16MiB")], &[]), 1);
@@ -224,6 +230,25 @@ fn descends(depth: u32) -> String {
 /// A sink in text form: core items and a core `put` with the flattened parameters of `put-event`.
 fn sink_wat(items: &str, put: &str) -> String {
     component_wat("", "", items, put)
+}
+
+/// A sink that asks for so many random bytes in one call.
+fn asks_for_random(bytes: u32) -> String {
+    let imports = r#"
+        (import "wasi:random/random@0.2.0" (instance $random
+            (export "get-random-bytes" (func (param "len" u64) (result (list u8))))))
+        (core module $room
+            (memory (export "memory") 1)
+            (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 4096)))
+        (core instance $room (instantiate $room))
+        (core func $get (canon lower (func $random "get-random-bytes")
+            (memory (core memory $room "memory")) (realloc (core func $room "realloc"))))
+        (core instance $host (export "get" (func $get)))"#;
+    let items = r#"(import "host" "get" (func $get (param i64 i32)))"#;
+    let put = r#"(func (export "put") (param i64 i32 i32 i64 i32 i32 i32 i32 i32 i32) (result i32)
+        (call $get (i64.const BYTES) (i32.const 0))
+        (i32.const 0))"#;
+    component_wat(imports, r#"(with "host" (instance $host))"#, items, &put.replace("BYTES", &bytes.to_string()))
 }
 
 /// A sink that asks for its standard output so many times, and gives nothing back.

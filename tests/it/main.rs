@@ -22,6 +22,7 @@ mod event_store;
 mod events;
 mod follow;
 mod fuzz;
+mod grants;
 mod harness;
 mod head;
 mod head_stories;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use hydrant::component::{ComponentSource, Limits, SinkEngine, SourceComponent};
+use hydrant::component::{ComponentSource, FolderGrant, Grants, Limits, SinkEngine, SourceComponent};
 use hydrant::event::StateEvent;
 use hydrant::sink_store::SinkStore;
 use hydrant::source::{self, EventSource, Next, SourceError};
@@ -21,8 +21,9 @@ fn source_of(name: &str, limits: &[(&str, &str)], config: &[(&str, &str)], folde
     let engine = SinkEngine::new(all.stack).unwrap();
     let component = SourceComponent::load(&engine, &cache(), &path, &all).unwrap();
     let config = config.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let folders = folder.map(|folder| folder.path("")).into_iter().collect();
-    ComponentSource::new(&path, component, all, config, folders, ReadOptions::default())
+    let folders = folder.map(|folder| FolderGrant { path: folder.path(""), writable: false }).into_iter().collect();
+    let grants = Grants { folders, ..Grants::default() };
+    ComponentSource::new(&path, component, all, config, grants, ReadOptions::default())
 }
 
 fn scripted(limits: &[(&str, &str)], config: &[(&str, &str)]) -> ComponentSource {
@@ -208,7 +209,7 @@ fn a_bad_line_can_be_skipped_and_a_sink_is_no_source() {
         SourceComponent::load(&SinkEngine::new(1 << 19).unwrap(), &cache(), &path, &Limits::default()).unwrap();
     let config = [("events", "3"), ("on", "page"), ("do", "bad-line")];
     let config = config.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-    let mut source = ComponentSource::new(&path, component, Limits::default(), config, Vec::new(), options);
+    let mut source = ComponentSource::new(&path, component, Limits::default(), config, Grants::default(), options);
     let findings = block_on(async {
         source.open().await.unwrap();
         source.get_events().await.unwrap().findings

@@ -20,7 +20,7 @@ use std::io::{BufRead, BufReader, Seek, SeekFrom};
 use exports::hydrant::events::event_source::{
     Extent, Format, Guest, Manifest, Next, Page, Position, Retry, SourceError, SourceInfo,
 };
-use hydrant::events::types::{Hints, Kind};
+use hydrant::events::types::{Hints, Kind, Need};
 use serde::Deserialize;
 
 /// Milliseconds between two looks at the end of the file.
@@ -50,7 +50,7 @@ impl Guest for Source {
             writes: None,
             config_schema: None,
             tags: Vec::new(),
-            needs: Vec::new(),
+            needs: vec![Need { grant: "dir".to_owned(), reason: "to read the file".to_owned() }],
             hints: Hints { batch_events: None, batch_bytes: None, flush_ms: None },
             irreversible: false,
         }

@@ -129,7 +129,8 @@ typedef struct hydrant_events_types_format_t {
 
 // A right that a sink cannot work without.
 typedef struct hydrant_events_types_need_t {
-  // What is needed: `http`, `key-value`, `dir`, or `secret:NAME`.
+  // What is needed: `key-value`, `dir` (at least one folder), `clock` (the time, or the event's), `random`, `env:NAME` or `secret:NAME`. What is
+  // not named here is not given, even if it was granted; only clocks and random numbers are as the operator configured them in any case.
   tally_string_t   grant;
   // Why, in words for the operator who has to decide.
   tally_string_t   reason;
@@ -184,7 +185,7 @@ typedef struct hydrant_events_types_manifest_t {
   tally_option_string_t   config_schema;
   // The tags it wants; empty: all. The others are not put, and count as durable.
   tally_list_string_t   tags;
-  // The rights it needs.
+  // The rights it cannot work without. If one was not granted the sink is not opened, and the operator reads why it is needed.
   hydrant_events_types_list_need_t   needs;
   // What suits it.
   hydrant_events_types_hints_t   hints;

@@ -16,6 +16,7 @@ mod generated {
             world every-interface {
                 import hydrant:events/log@0.1.0;
                 import hydrant:events/key-value@0.1.0;
+                import hydrant:events/secrets@0.1.0;
                 export hydrant:events/event-sink@0.1.0;
                 export hydrant:events/lifecycle@0.1.0;
                 export hydrant:events/flush@0.1.0;
@@ -33,4 +34,4 @@ mod generated {
 }
 
 pub(super) use generated::exports::hydrant::events::{batch, event_sink, event_source, flush, handover, lifecycle};
-pub(super) use generated::hydrant::events::{key_value, log, types};
+pub(super) use generated::hydrant::events::{key_value, log, secrets, types};

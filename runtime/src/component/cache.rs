@@ -1,6 +1,6 @@
 //! Compiled components, kept by digest so that each is compiled once.
 
-use std::fs;
+use std::fs::{self, File};
 use std::hash::{Hash, Hasher};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
@@ -24,6 +24,13 @@ impl ComponentDigest {
     /// Digests a component.
     pub fn of(wasm: &[u8]) -> Self {
         Self(hex::encode(Sha256::digest(wasm)))
+    }
+
+    /// Its beginning, from which seeded random numbers are made.
+    pub(super) fn seed(&self) -> [u8; 16] {
+        let mut seed = [0; 16];
+        let _ = hex::decode_to_slice(self.0.get(..2 * seed.len()).unwrap_or_default(), &mut seed);
+        seed
     }
 }
 
@@ -82,6 +89,11 @@ impl CompileCache {
         if let Some(component) = load(engine, &path) {
             return Ok(component);
         }
+        // Who wants the same at the same time waits for it.
+        let _turn = Turn::take(&path);
+        if let Some(component) = load(engine, &path) {
+            return Ok(component);
+        }
         let artifact = self.compiler.compile(sinks, wasm, limits)?;
         if let Err(error) = keep(&path, &artifact) {
             tracing::warn!(%error, "cannot keep the compiled component; it will be compiled again next time");
@@ -94,6 +106,27 @@ impl CompileCache {
         let mut settings = Xxh3Default::new();
         engine.precompile_compatibility_hash().hash(&mut settings);
         self.folder.join(format!("{digest}-{:016x}.cwasm", settings.finish()))
+    }
+}
+
+/// The right to compile one component, among all processes that use the folder. Without it (a folder that is full, say) it is compiled all the same.
+struct Turn {
+    path: PathBuf,
+    _lock: Option<File>,
+}
+
+impl Turn {
+    fn take(artifact: &Path) -> Self {
+        let path = artifact.with_extension("lock");
+        let lock = File::create(&path).and_then(|file| file.lock().map(|()| file)).ok();
+        Self { path, _lock: lock }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        // Whoever has opened it still waits for this lock; who comes after that may compile once more, which does no harm.
+        let _ = fs::remove_file(&self.path);
     }
 }
 

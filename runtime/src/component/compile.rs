@@ -79,17 +79,13 @@ impl Compiler {
             Self::Child { program, arguments } => {
                 let mut command = Command::new(program);
                 command.args(arguments).args(
-                    [engine.stack(), limits.compile_memory, cpu_seconds(limits)].map(|number| number.to_string()),
+                    [engine.stack(), limits.compile_memory, limits.compile_cpu.div_ceil(1_000)]
+                        .map(|number| number.to_string()),
                 );
                 compile_in(command, wasm, limits)
             }
         }
     }
-}
-
-/// Processor time for a wall-clock limit, in seconds.
-fn cpu_seconds(limits: &Limits) -> u64 {
-    limits.compile_timeout.div_ceil(1_000).saturating_mul(THREADS)
 }
 
 fn compile_in(mut command: Command, wasm: &[u8], limits: &Limits) -> Result<Vec<u8>, CompileError> {
@@ -147,7 +143,7 @@ fn explain(status: Option<ExitStatus>, said: &str, limits: &Limits) -> CompileEr
     match (status.code(), status.signal()) {
         (Some(INVALID), _) => CompileError::Invalid(wasmtime::Error::msg(said.to_owned())),
         (_, Some(signal)) if signal == Signal::XCPU.as_raw() || signal == Signal::KILL.as_raw() => {
-            limit("compile-timeout", limits.compile_timeout)
+            limit("compile-cpu", limits.compile_cpu)
         }
         // Who gets no memory in Rust says so and aborts; threads that could not be started panic.
         _ if said.contains("memory allocation of") || said.contains("Cannot allocate memory") => {

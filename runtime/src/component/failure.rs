@@ -72,6 +72,7 @@ pub(super) struct InForce {
     pub(super) copies: (&'static str, u64),
     pub(super) stack: u64,
     pub(super) handles: u64,
+    pub(super) random: u64,
     /// A limit of the store at which growth was refused.
     pub(super) refused: Option<(&'static str, u64)>,
 }
@@ -94,7 +95,7 @@ impl InForce {
             Some(Trap::Interrupt) => return self.timed_out(),
             _ => {}
         }
-        // These two have no type of their own.
+        // These have no type of their own.
         let cause = error.root_cause().to_string();
         let cause = cause.strip_prefix("wasm trap: ").unwrap_or(&cause);
         if cause.contains("fuel allocated for hostcalls") {
@@ -102,6 +103,9 @@ impl InForce {
         }
         if cause.contains("resource table has no free keys") {
             return limit("handles", self.handles);
+        }
+        if cause.starts_with("requested len") && cause.contains("exceeds limit") {
+            return limit("random-bytes", self.random);
         }
         if let Some((name, allowed)) = self.refused {
             // A guest that cannot grow usually gives up with a trap of its own.

@@ -10,16 +10,18 @@ use wasmtime::{Engine, Store};
 use super::bindings::{batch, event_sink, flush, handover, lifecycle};
 use super::engine::EPOCH_MS;
 use super::failure::{GuestFailure, InForce, frames};
-use super::host::{GuestLog, HostState};
+use super::host::HostState;
 use super::interface::Interface;
 use super::limits::Limits;
 use super::load::SinkComponent;
 use crate::sink::Usage;
-use crate::sink_store::KeyValue;
 
 /// Fuel after which a guest lets others run and its wall-clock limit is looked at: some 10 to 50 microseconds of work, so the yields
 /// themselves cost little.
 const YIELD_INTERVAL: u64 = 50_000;
+
+/// What a batch has for the nanoseconds of an event without a time.
+const NO_TIME: u32 = u32::MAX;
 
 /// Time by which the epoch backs up a wall-clock limit: it fires only where the limit itself could not.
 const EPOCH_GRACE: u64 = 20;
@@ -112,11 +114,9 @@ impl GuestInstance {
     pub(super) async fn start(
         component: &SinkComponent,
         limits: &Limits,
-        log: &GuestLog,
-        key_value: Option<&KeyValue>,
+        state: HostState,
     ) -> Result<Self, GuestFailure> {
         let budget = Budget::open(limits);
-        let state = HostState::new(limits, log, key_value);
         let mut store = store(component.engine.engine(), state).map_err(|error| GuestFailure::of_host(&error))?;
         arm(&mut store, &budget);
         let outcome = timeout(budget.time(), component.pre.instantiate_async(&mut store)).await;
@@ -152,6 +152,9 @@ impl GuestInstance {
         event: event_sink::StateEvent<'_>,
     ) -> Result<Result<event_sink::Ack, event_sink::SinkError>, GuestFailure> {
         let budget = Budget::put(&self.limits, event.json.len());
+        if let Some(time) = event.time {
+            self.store.data().clock.set(time.seconds, time.nanoseconds);
+        }
         arm(&mut self.store, &budget);
         let outcome = timeout(budget.time(), self.sink.call_put_event(&mut self.store, event)).await;
         self.used(&budget, 1);
@@ -166,6 +169,9 @@ impl GuestInstance {
         let Some(guest) = &self.batch else { return Ok(None) };
         let events = batch.ids.len();
         let budget = Budget::batch(&self.limits, events, batch.json.len());
+        if let (Some(seconds), Some(nanoseconds)) = (batch.seconds.first(), batch.nanoseconds.first()) {
+            self.store.data().clock.set(*seconds, nanoseconds % NO_TIME);
+        }
         arm(&mut self.store, &budget);
         let outcome = timeout(budget.time(), guest.call_put_events(&mut self.store, batch)).await;
         self.used(&budget, events as u64);
@@ -282,6 +288,7 @@ pub(super) fn settle<T>(
         copies: budget.copies,
         stack: limits.stack,
         handles: limits.handles,
+        random: limits.random_bytes,
         refused: limiter.refused(),
     };
     Err(GuestFailure {

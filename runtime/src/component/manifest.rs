@@ -3,6 +3,7 @@
 use crate::stream::StreamFormat;
 
 use super::bindings::lifecycle;
+use super::grants::Need;
 
 /// The answer to `describe`, as far as the host acts on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub struct Manifest {
     pub writes: Option<StreamFormat>,
     /// The tags it wants; empty: all.
     pub tags: Vec<String>,
+    /// The rights it cannot work without.
+    pub needs: Vec<Need>,
     /// Whether its effects cannot be taken back by a later put.
     pub irreversible: bool,
 }
@@ -45,6 +48,7 @@ impl From<lifecycle::Manifest> for Manifest {
                 .collect(),
             writes: manifest.writes.map(|format| StreamFormat { name: format.name, version: format.version }),
             tags: manifest.tags,
+            needs: manifest.needs.into_iter().map(|need| Need { grant: need.grant, reason: need.reason }).collect(),
             irreversible: manifest.irreversible,
         }
     }

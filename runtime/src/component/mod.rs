@@ -10,6 +10,7 @@ mod compile;
 mod convert;
 mod engine;
 mod failure;
+mod grants;
 mod host;
 mod instance;
 mod interface;
@@ -26,6 +27,9 @@ pub use cache::{CompileCache, ComponentDigest, short_digest};
 pub use compile::{CompileError, Compiler, serve_compiler};
 pub use engine::SinkEngine;
 pub use failure::{FailureKind, GuestFailure};
+pub use grants::{
+    ClockGrant, FolderGrant, GrantError, Grants, MAX_SECRET, MissingGrant, Need, RandomGrant, SecretPlace,
+};
 pub use limits::{LIMITS, Limit, LimitError, Limits, Preset, Unit};
 pub use load::{LoadError, MAX_COMPONENT, SinkComponent, read_component};
 pub use manifest::Manifest;

@@ -6,7 +6,8 @@ use super::bindings::handover;
 use super::cache::short_digest;
 use super::convert::{self, ColumnBuffers, Columns};
 use super::failure::{FailureKind, GuestFailure};
-use super::host::GuestLog;
+use super::grants::Grants;
+use super::host::{GuestLog, HostState};
 use super::instance::GuestInstance;
 use super::limits::Limits;
 use super::load::SinkComponent;
@@ -24,6 +25,7 @@ pub struct ComponentSink {
     component: SinkComponent,
     limits: Limits,
     config: Vec<(String, String)>,
+    grants: Grants,
     log: GuestLog,
     key_value: Option<KeyValue>,
     manifest: Option<Manifest>,
@@ -36,13 +38,21 @@ impl ComponentSink {
     pub fn new(name: &str, component: SinkComponent, limits: Limits, config: Vec<(String, String)>) -> Self {
         let log = GuestLog::new(name);
         let buffers = ColumnBuffers::default();
-        Self { component, limits, config, log, key_value: None, manifest: None, instance: None, buffers }
+        let grants = Grants::default();
+        Self { component, limits, config, grants, log, key_value: None, manifest: None, instance: None, buffers }
     }
 
-    /// Gives the sink its key-value, if the component imports it. Whoever drives the sink commits the writes.
+    /// Grants it these rights; it has them as far as its manifest asks for them.
+    #[must_use]
+    pub fn with_grants(self, grants: Grants) -> Self {
+        Self { grants, ..self }
+    }
+
+    /// Gives the sink its key-value, if the component imports it and it was granted. Whoever drives the sink commits the writes.
     pub fn keep_state(&mut self, store: &SinkStore, name: &str) -> Option<KeyValue> {
         let quota = Quota { keys: self.limits.key_value_keys, bytes: self.limits.key_value_bytes };
-        self.key_value = self.component.uses_key_value().then(|| KeyValue::new(store, name, quota));
+        let is_given = self.grants.key_value && self.component.uses_key_value();
+        self.key_value = is_given.then(|| KeyValue::new(store, name, quota));
         self.key_value.clone()
     }
 
@@ -60,19 +70,40 @@ impl ComponentSink {
         })
     }
 
-    async fn describe(&mut self, info: &OpenInfo) -> Result<(), SinkError> {
-        let Some(instance) = &mut self.instance else { return Ok(()) };
-        let described = instance.describe().await;
+    /// Asks the component what it is, in an instance that has no rights.
+    async fn ask_manifest(&mut self, info: &OpenInfo) -> Result<(), SinkError> {
+        if self.component.lifecycle.is_none() {
+            return Ok(());
+        }
+        let state = HostState::bare(&self.limits, &self.log);
+        let started = GuestInstance::start(&self.component, &self.limits, state).await;
+        let described = self.keep(started)?.describe().await;
         let manifest = self.keep(described)?.map(Manifest::from);
         if let Some(manifest) = manifest.as_ref().filter(|manifest| !manifest.reads(&info.stream.format)) {
             let accepts: Vec<String> = manifest.accepts.iter().map(ToString::to_string).collect();
             let message =
                 format!("the stream is {}, but this component reads {} only", info.stream.format, accepts.join(", "));
-            self.instance = None;
             return Err(SinkError::Fatal { message });
         }
         self.manifest = manifest;
         Ok(())
+    }
+
+    /// The state of an instance that has the rights that were granted and asked for.
+    fn state(&self) -> Result<HostState, SinkError> {
+        let fatal = |error: &dyn std::error::Error| SinkError::Fatal { message: error.to_string() };
+        if self.component.uses_key_value() && !self.grants.key_value {
+            let message = "it imports key-value, which was not granted; grant.key-value=yes grants it".to_owned();
+            return Err(SinkError::Fatal { message });
+        }
+        if self.component.uses_key_value() && self.key_value.is_none() {
+            let message = "it keeps state with key-value, which needs the detached lane".to_owned();
+            return Err(SinkError::Contract { message });
+        }
+        let needs = self.manifest.as_ref().map(|manifest| manifest.needs.as_slice()).unwrap_or_default();
+        let rights = self.grants.asked(needs, self.log.sink()).map_err(|missing| fatal(&missing))?;
+        let state = HostState::new(&self.limits, &self.log, &rights, self.component.digest().seed());
+        Ok(state.map_err(|error| fatal(&error))?.with_key_value(self.key_value.as_ref()))
     }
 }
 
@@ -167,14 +198,10 @@ impl EventSink for ComponentSink {
     }
 
     async fn open(&mut self, info: &OpenInfo) -> Result<Opened, SinkError> {
-        if self.component.uses_key_value() && self.key_value.is_none() {
-            let message = "it keeps state with key-value, which needs the detached lane".to_owned();
-            return Err(SinkError::Contract { message });
-        }
-        let key_value = self.key_value.as_ref();
-        let started = GuestInstance::start(&self.component, &self.limits, &self.log, key_value).await;
+        self.instance = None;
+        self.ask_manifest(info).await?;
+        let started = GuestInstance::start(&self.component, &self.limits, self.state()?).await;
         self.instance = Some(self.keep(started)?);
-        self.describe(info).await?;
         let config: Vec<(&str, &str)> = self.config.iter().map(|(name, value)| (&**name, &**value)).collect();
         let opened = match &mut self.instance {
             Some(instance) => instance.open(convert::open_info(info, &config)).await,

@@ -1,6 +1,6 @@
 //! A component as an [`EventSource`].
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,7 +10,8 @@ use tokio::time::{Instant, sleep};
 use super::bindings::event_source::{self, SourceError as Said};
 use super::convert;
 use super::failure::GuestFailure;
-use super::host::GuestLog;
+use super::grants::{Grants, Need};
+use super::host::{GuestLog, HostState};
 use super::limits::Limits;
 use super::manifest::Manifest;
 use super::source_instance::{SourceComponent, SourceInstance};
@@ -77,7 +78,7 @@ struct Connection {
     component: SourceComponent,
     limits: Limits,
     config: Vec<(String, String)>,
-    folders: Vec<PathBuf>,
+    grants: Grants,
     log: GuestLog,
     instance: Option<SourceInstance>,
     format: Option<StreamFormat>,
@@ -88,13 +89,14 @@ struct Connection {
 }
 
 impl ComponentSource {
-    /// A source that reads from this component. `path` is its file, `config` is given to it when it is opened, and it may read in `folders`.
+    /// A source that reads from this component. `path` is its file, `config` is given to it when it is opened, and it has what was granted as far as its
+    /// manifest asks for it.
     pub fn new(
         path: &Path,
         component: SourceComponent,
         limits: Limits,
         config: Vec<(String, String)>,
-        folders: Vec<PathBuf>,
+        grants: Grants,
         options: ReadOptions,
     ) -> Self {
         let name = path.file_stem().map_or_else(|| "source".to_owned(), |stem| stem.to_string_lossy().into_owned());
@@ -104,7 +106,7 @@ impl ComponentSource {
             component,
             limits,
             config,
-            folders,
+            grants,
             instance: None,
             format: None,
             token: None,
@@ -261,27 +263,40 @@ impl Connection {
         if self.instance.is_some() {
             return Ok(None);
         }
-        let mut instance = match SourceInstance::start(&self.component, &self.limits, &self.log, &self.folders).await {
-            Ok(instance) => instance,
+        let needs = match self.ask_manifest().await {
+            Ok(needs) => needs,
             Err(failure) => return self.failed(failure).map(Some),
         };
-        let opened = match instance.describe().await {
-            Ok(manifest) => {
-                let Manifest { name, version, .. } = manifest.into();
-                tracing::debug!("the source component {} is {name} {version}", self.name);
-                instance.open(&self.config).await
-            }
+        let state = self.state(&needs)?;
+        let opened = match SourceInstance::start(&self.component, &self.limits, state).await {
+            Ok(mut instance) => instance.open(&self.config).await.map(|opened| (instance, opened)),
             Err(failure) => Err(failure),
         };
         match opened {
-            Ok(Ok(format)) => {
+            Ok((instance, Ok(format))) => {
                 self.format = Some(StreamFormat { name: format.name, version: format.version });
                 (self.instance, self.token) = (Some(instance), None);
                 Ok(None)
             }
-            Ok(Err(said)) => self.said(said, None).map(Some),
+            Ok((_, Err(said))) => self.said(said, None).map(Some),
             Err(failure) => self.failed(failure).map(Some),
         }
+    }
+
+    /// Asks the component what it needs, in an instance that has no rights.
+    async fn ask_manifest(&mut self) -> Result<Vec<Need>, GuestFailure> {
+        let state = HostState::bare(&self.limits, &self.log);
+        let mut instance = SourceInstance::start(&self.component, &self.limits, state).await?;
+        let Manifest { name, version, needs, .. } = instance.describe().await?.into();
+        tracing::debug!("the source component {} is {name} {version}", self.name);
+        Ok(needs)
+    }
+
+    /// The state of an instance that has the rights that were granted and asked for.
+    fn state(&self, needs: &[Need]) -> Result<HostState, SourceError> {
+        let rights = self.grants.asked(needs, &self.name).map_err(|missing| self.refused(missing.to_string()))?;
+        let state = HostState::new(&self.limits, &self.log, &rights, self.component.digest().seed());
+        state.map_err(|error| self.refused(error.to_string()))
     }
 
     /// The newest position there is, or a wait.

@@ -1,6 +1,6 @@
 //! A component that exports `event-source`, and one running instance of it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::time::timeout;
@@ -11,7 +11,7 @@ use super::bindings::{event_source, lifecycle, types};
 use super::cache::{CompileCache, ComponentDigest};
 use super::engine::SinkEngine;
 use super::failure::GuestFailure;
-use super::host::{GuestLog, HostState};
+use super::host::HostState;
 use super::instance::{Budget, arm, settle, store};
 use super::interface::{Exported, Interface};
 use super::limits::Limits;
@@ -73,10 +73,8 @@ impl SourceInstance {
     pub(super) async fn start(
         component: &SourceComponent,
         limits: &Limits,
-        log: &GuestLog,
-        folders: &[PathBuf],
+        state: HostState,
     ) -> Result<Self, GuestFailure> {
-        let state = HostState::with_folders(limits, log, folders).map_err(|error| GuestFailure::of_host(&error))?;
         let mut store = store(component.engine.engine(), state).map_err(|error| GuestFailure::of_host(&error))?;
         let budget = Budget::open(limits);
         arm(&mut store, &budget);

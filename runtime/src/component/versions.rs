@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::cache::{CompileCache, ComponentDigest};
 use super::engine::SinkEngine;
+use super::grants::Grants;
 use super::limits::Limits;
 use super::load::{LoadError, SinkComponent, read_component};
 use super::sink::ComponentSink;
@@ -54,6 +55,8 @@ pub struct ComponentVersions {
     pub folder: PathBuf,
     /// The limits of the sink.
     pub limits: Limits,
+    /// What the operator granted.
+    pub grants: Grants,
     /// The operator's configuration of the component.
     pub config: Vec<(String, String)>,
     /// The store of cursors and key-value.
@@ -111,7 +114,8 @@ impl ComponentVersions {
     fn version(&self, wasm: &[u8], digest: ComponentDigest) -> Result<NewVersion, VersionError> {
         let component = SinkComponent::with_digest(&self.engine, &self.cache, wasm, digest, &self.limits)?;
         let digest = component.digest().to_string();
-        let mut sink = ComponentSink::new(&self.name, component, self.limits.clone(), self.config.clone());
+        let sink = ComponentSink::new(&self.name, component, self.limits.clone(), self.config.clone());
+        let mut sink = sink.with_grants(self.grants.clone());
         let key_value = sink.keep_state(&self.store, &self.name);
         Ok(NewVersion { sink: Box::new(sink), key_value, digest })
     }

@@ -1,6 +1,7 @@
 //! What to run: from URIs, `hydrant.toml` and defaults to values that need no further checks.
 
 mod file;
+mod grants;
 mod lane;
 mod settings;
 mod sink;

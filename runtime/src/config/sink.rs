@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use super::grants::{GRANT_KEY_VALUE, GRANTS, take_grants, take_key_value};
 use super::lane::{self, LaneConfig};
 use super::settings::Settings;
 use super::uri::{Uri, UriError};
 use super::{ConfigError, read};
-use crate::component::{LIMITS, Limits};
+use crate::component::{Grants, LIMITS, Limits};
 use crate::delivery::{FlushPolicy, TagFilter};
 
 /// Schemes of sinks.
@@ -32,6 +33,8 @@ pub enum SinkKind {
         limits: Box<Limits>,
         /// Its own configuration, in the order given.
         config: Vec<(String, String)>,
+        /// What it may use.
+        grants: Box<Grants>,
         /// Whether a new version is put in charge when the file changes.
         watch: bool,
     },
@@ -77,7 +80,13 @@ impl SinkConfig {
             "file" => SinkKind::File(path.to_owned()),
             "sqlite" => SinkKind::Database(path.to_owned()),
             _ => {
-                known.extend(LIMITS.iter().map(|limit| limit.name).chain(["config.NAME", "limits", "watch"]));
+                known.extend(
+                    LIMITS
+                        .iter()
+                        .map(|limit| limit.name)
+                        .chain(["config.NAME", "limits", "watch", GRANT_KEY_VALUE])
+                        .chain(GRANTS),
+                );
                 component(path, &mut settings)?
             }
         };
@@ -100,7 +109,8 @@ impl SinkConfig {
 fn component(path: &Path, settings: &mut Settings) -> Result<SinkKind, ConfigError> {
     let (limits, config) = take_component(settings)?;
     let watch = settings.take_parsed("watch", read)?.unwrap_or(false);
-    Ok(SinkKind::Component { path: path.to_owned(), limits, config, watch })
+    let grants = Grants { key_value: take_key_value(settings)?, ..take_grants(settings)? };
+    Ok(SinkKind::Component { path: path.to_owned(), limits, config, grants: Box::new(grants), watch })
 }
 
 /// A component's own configuration, in the order given.

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use bytesize::ByteSize;
 
+use super::grants::{GRANTS, take_grants};
 use super::settings::Settings;
 use super::sink::take_component;
 use super::uri::{Uri, UriError};
 use super::{ConfigError, read};
-use crate::component::{LIMITS, Limits};
+use crate::component::{Grants, LIMITS, Limits};
 use crate::head::ExpectedHead;
 use crate::store::{LocalLog, OnBadLine, ReadOptions};
 
@@ -36,8 +37,8 @@ pub enum SourceKind {
         limits: Box<Limits>,
         /// Its own configuration, in the order given.
         config: Vec<(String, String)>,
-        /// Folders that it may read.
-        folders: Vec<PathBuf>,
+        /// What it may use.
+        grants: Box<Grants>,
     },
 }
 
@@ -92,7 +93,7 @@ impl SourceConfig {
             "sqlite" => SourceKind::Local(LocalLog::Database(path)),
             "ws" => SourceKind::Ws(address(uri, &parsed.path)?),
             "wasm" => {
-                known.extend(LIMITS.iter().map(|limit| limit.name).chain(["config.NAME", "limits", GRANT_DIR]));
+                known.extend(LIMITS.iter().map(|limit| limit.name).chain(["config.NAME", "limits"]).chain(GRANTS));
                 known.sort_unstable();
                 component(path, &mut settings)?
             }
@@ -120,16 +121,13 @@ fn address(uri: &str, text: &str) -> Result<String, ConfigError> {
     }
 }
 
-/// A folder that a component may read, under the path that it has here: `PATH:ro`.
-const GRANT_DIR: &str = "grant.dir";
-
 fn component(path: PathBuf, settings: &mut Settings) -> Result<SourceKind, ConfigError> {
     let (limits, config) = take_component(settings)?;
-    let folder = settings.take_parsed(GRANT_DIR, |value| match value.strip_suffix(":ro") {
-        Some(folder) if !folder.is_empty() => Ok(PathBuf::from(folder)),
-        _ => Err(format!("expected a folder and what may be done in it, as /var/lib/logs:ro, not {value:?}")),
-    })?;
-    Ok(SourceKind::Component { path, limits, config, folders: folder.into_iter().collect() })
+    let grants = take_grants(settings)?;
+    if grants.folders.iter().any(|folder| folder.writable) {
+        return Err(settings.bad_value("grant.dir", "a source may only read: expected PATH:ro".to_owned()));
+    }
+    Ok(SourceKind::Component { path, limits, config, grants: Box::new(grants) })
 }
 
 /// Digits of a head id: 28 bytes on a chain; offline heads are named after their node, and samples have fewer.
@@ -201,10 +199,10 @@ mod tests {
     #[test]
     fn a_component_has_limits_configuration_and_a_folder() {
         let uri = "wasm:a.wasm?grant.dir=/logs:ro&config.file=/logs/x&page-bytes=1MiB&stream=s";
-        let SourceKind::Component { limits, config, folders, .. } = SourceConfig::from_uri(uri).unwrap().kind else {
+        let SourceKind::Component { limits, config, grants, .. } = SourceConfig::from_uri(uri).unwrap().kind else {
             panic!("not a component")
         };
-        assert_eq!((limits.page_bytes, folders), (1 << 20, vec![PathBuf::from("/logs")]));
+        assert_eq!((limits.page_bytes, &*grants.folders[0].path), (1 << 20, "/logs".as_ref()));
         assert_eq!(config, [("file".to_owned(), "/logs/x".to_owned())]);
         for bad in ["grant.dir=/logs", "grant.dir=/logs:rw", "grant.dir=:ro", "grant.http=x", "page-bytes=1"] {
             let error = SourceConfig::from_uri(&format!("wasm:a.wasm?{bad}")).unwrap_err().to_string();

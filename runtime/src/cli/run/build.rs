@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
-use hydrant::component::{ComponentVersions, Limits, SinkEngine, short_digest};
+use hydrant::component::{ComponentVersions, Grants, Limits, SinkEngine, short_digest};
 use hydrant::config::{LaneConfig, SinkConfig, SinkKind};
 use hydrant::data_dir::DataDir;
 use hydrant::delivery::{DetachedSink, InlineSink};
@@ -92,10 +92,10 @@ impl Builder<'_> {
             SinkKind::Stdout => native(Box::new(StdoutSink::new())),
             SinkKind::File(path) => native(Box::new(FileSink::new(path))),
             SinkKind::Database(path) => native(Box::new(SqliteSink::new(path))),
-            SinkKind::Component { path, limits, config: settings, .. } => {
+            SinkKind::Component { path, limits, config: settings, grants, .. } => {
                 let name = &config.name;
                 let context = || format!("sink {name:?} cannot be loaded from {}", path.display());
-                let versions = self.versions(name, limits, settings).with_context(context)?;
+                let versions = self.versions(name, limits, settings, grants).with_context(context)?;
                 component(versions, path).await.with_context(context)
             }
         }
@@ -106,6 +106,7 @@ impl Builder<'_> {
         name: &str,
         limits: &Limits,
         settings: &[(String, String)],
+        grants: &Grants,
     ) -> anyhow::Result<ComponentVersions> {
         let engine = match self.engines.get(&limits.stack) {
             Some(engine) => engine.clone(),
@@ -117,6 +118,7 @@ impl Builder<'_> {
             cache: self.data.compile_cache(compiler::child()?)?,
             folder: self.data.versions(),
             limits: limits.clone(),
+            grants: grants.clone(),
             config: settings.to_vec(),
             store: self.store.clone().context("there is no store of versions")?,
         })

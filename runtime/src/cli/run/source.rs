@@ -101,11 +101,11 @@ async fn connect(config: &SourceConfig, data: &DataDir) -> Result<Opened, Failur
             counts_for_itself = source.counts_for_itself().await.map_err(Exit::Source.because())?;
             (Box::new(source), Reopen::new(move || Box::new(make())))
         }
-        SourceKind::Component { path, limits, config, folders } => {
+        SourceKind::Component { path, limits, config, grants } => {
             let component = load(&path, &limits, data).map_err(Exit::Usage.because())?;
             let make = move || {
-                let (limits, config, folders) = ((*limits).clone(), config.clone(), folders.clone());
-                ComponentSource::new(&path, component.clone(), limits, config, folders, options.clone())
+                let (limits, config, grants) = ((*limits).clone(), config.clone(), (*grants).clone());
+                ComponentSource::new(&path, component.clone(), limits, config, grants, options.clone())
             };
             let mut source = make();
             source.connect().await.map_err(Exit::Source.because())?;

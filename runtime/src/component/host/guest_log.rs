@@ -36,6 +36,11 @@ impl GuestLog {
         Self { sink: sink.into(), state: Arc::new(Mutex::new(state)) }
     }
 
+    /// Whose log this is.
+    pub(crate) fn sink(&self) -> &str {
+        &self.sink
+    }
+
     /// The last lines, whether they passed or were dropped.
     pub(crate) fn tail(&self) -> Vec<String> {
         self.lock().tail.iter().cloned().collect()

@@ -70,6 +70,8 @@ pub struct Limits {
     pub handover_bytes: u64,
     /// Bytes of one page of a source.
     pub page_bytes: u64,
+    /// Random bytes given in one call.
+    pub random_bytes: u64,
     /// Keys that a sink keeps with the host.
     pub key_value_keys: u64,
     /// Bytes of the keys and values that a sink keeps with the host.
@@ -78,6 +80,8 @@ pub struct Limits {
     pub stack: u64,
     /// Address space of the process that compiles the component.
     pub compile_memory: u64,
+    /// Processor time of the compilation.
+    pub compile_cpu: u64,
     /// Wall-clock time of the compilation.
     pub compile_timeout: u64,
 }
@@ -143,10 +147,12 @@ impl Limits {
             hostcall_bytes: 0,
             handover_bytes: 0,
             page_bytes: 0,
+            random_bytes: 0,
             key_value_keys: 0,
             key_value_bytes: 0,
             stack: 0,
             compile_memory: 0,
+            compile_cpu: 0,
             compile_timeout: 0,
         };
         for limit in &LIMITS {
