@@ -32,6 +32,7 @@ pub(crate) async fn component(
 ) -> anyhow::Result<DetachedSink> {
     let versions = ComponentVersions {
         grants: hydrant::component::Grants { key_value: true, ..Default::default() },
+        pinned: None,
         name: name.to_owned(),
         engine: engine.clone(),
         cache: CompileCache::open(target.join("bench/components"), Compiler::InProcess)?,

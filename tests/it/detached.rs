@@ -172,6 +172,7 @@ impl World {
         let all = limits_of(limits);
         ComponentVersions {
             grants: Grants { key_value: true, ..Grants::default() },
+            pinned: None,
             name: name.to_owned(),
             engine: SinkEngine::new(all.stack).unwrap(),
             cache: cache(),

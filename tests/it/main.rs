@@ -31,6 +31,7 @@ mod languages;
 mod limits;
 mod log_tools;
 mod operate;
+mod provenance;
 mod repository;
 mod run;
 mod sample;

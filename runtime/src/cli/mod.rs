@@ -6,6 +6,7 @@ mod operate;
 mod progress;
 mod run;
 mod sample;
+mod sink;
 mod telemetry;
 
 use std::path::PathBuf;
@@ -24,6 +25,9 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Look at a component before it is trusted
+    #[command(subcommand)]
+    Sink(SinkCommand),
     /// What a running hydrant starts to compile a component: from standard input to standard output
     #[command(hide = true)]
     CompileComponent {
@@ -263,6 +267,18 @@ enum LogCommand {
     },
 }
 
+#[derive(Debug, Subcommand)]
+enum SinkCommand {
+    /// Say what a component is, what it asks for and what it can name; nothing is granted to it
+    Inspect {
+        /// The component's file; sources too
+        component: PathBuf,
+        /// As JSON, for programs
+        #[arg(long)]
+        json: bool,
+    },
+}
+
 #[derive(Debug, Args)]
 struct LogPath {
     /// The log's live file; rotated files PATH-<id> beside it are read first
@@ -324,6 +340,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Swap { sink, component, reach } => operate::swap(&sink, &component, &reach),
         Command::Parked(command) => operate::parked(command),
         Command::Log(command) => log::run(command),
+        Command::Sink(command) => sink::run(command),
         Command::Sample(args) => sample::run(&args),
         Command::CompileComponent { bounds } => compiler::serve(&bounds),
     };

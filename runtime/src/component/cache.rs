@@ -34,6 +34,21 @@ impl ComponentDigest {
     }
 }
 
+/// A text that is no digest.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected sha256: and 64 hexadecimal digits, not {0:?}")]
+pub struct ParseDigestError(String);
+
+impl std::str::FromStr for ComponentDigest {
+    type Err = ParseDigestError;
+
+    /// Reads `sha256:` and 64 hexadecimal digits.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let digits = text.strip_prefix("sha256:").filter(|digits| digits.len() == 64 && hex::decode(digits).is_ok());
+        digits.map(|digits| Self(digits.to_lowercase())).ok_or_else(|| ParseDigestError(text.to_owned()))
+    }
+}
+
 impl std::fmt::Display for ComponentDigest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
@@ -54,7 +69,8 @@ const HASH_BYTES: usize = blake3::OUT_LEN;
 /// A folder of compiled components, for its owner alone.
 #[derive(Clone, Debug)]
 pub struct CompileCache {
-    folder: PathBuf,
+    /// None: nothing is kept.
+    folder: Option<PathBuf>,
     compiler: Compiler,
 }
 
@@ -73,7 +89,12 @@ impl CompileCache {
             let why = format!("it must belong to our user ({ours}) and be writable by no other (chmod go-w)");
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
         }
-        Ok(Self { folder, compiler })
+        Ok(Self { folder: Some(folder), compiler })
+    }
+
+    /// Keeps nothing: for who looks at a component once.
+    pub fn nowhere(compiler: Compiler) -> Self {
+        Self { folder: None, compiler }
     }
 
     /// The compiled form of a component, from the folder or else compiled now and kept there.
@@ -85,7 +106,9 @@ impl CompileCache {
         limits: &Limits,
     ) -> Result<Component, LoadError> {
         let engine = sinks.engine();
-        let path = self.path(engine, digest);
+        let Some(path) = self.path(engine, digest) else {
+            return deserialize(engine, &self.compiler.compile(sinks, wasm, limits)?).map_err(LoadError::Artifact);
+        };
         if let Some(component) = load(engine, &path) {
             return Ok(component);
         }
@@ -102,10 +125,11 @@ impl CompileCache {
     }
 
     /// The file for a component compiled with this engine's version and settings.
-    fn path(&self, engine: &Engine, digest: &ComponentDigest) -> PathBuf {
+    fn path(&self, engine: &Engine, digest: &ComponentDigest) -> Option<PathBuf> {
         let mut settings = Xxh3Default::new();
         engine.precompile_compatibility_hash().hash(&mut settings);
-        self.folder.join(format!("{digest}-{:016x}.cwasm", settings.finish()))
+        let name = format!("{digest}-{:016x}.cwasm", settings.finish());
+        self.folder.as_ref().map(|folder| folder.join(name))
     }
 }
 
@@ -171,7 +195,7 @@ mod tests {
         let wasm = wat::parse_str("(component)").unwrap();
         let digest = ComponentDigest::of(&wasm);
         cache.component(&sinks, &wasm, &digest, &limits).unwrap();
-        let path = cache.path(&engine, &digest);
+        let path = cache.path(&engine, &digest).unwrap();
         assert!(load(&engine, &path).is_some());
         let whole = fs::read(&path).unwrap();
         for altered in [

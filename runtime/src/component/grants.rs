@@ -7,6 +7,8 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use serde::Serialize;
+
 /// The longest secret taken, in bytes: keys and tokens have hundreds.
 pub const MAX_SECRET: u64 = 64 * 1024;
 
@@ -96,7 +98,7 @@ impl FromStr for RandomGrant {
 }
 
 /// A right that a component says it cannot work without.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Need {
     /// `key-value`, `dir`, `clock`, `random`, `env:NAME` or `secret:NAME`.
     pub grant: String,

@@ -13,7 +13,7 @@ use super::cache::{CompileCache, ComponentDigest};
 use super::compile::CompileError;
 use super::engine::SinkEngine;
 use super::host::{HostState, add_to_linker};
-use super::interface::{Exported, Interface, imports_of, is_of_contract};
+use super::interface::{Exported, Interface, exports_of, imports_of, is_of_contract};
 use super::limits::Limits;
 
 /// The largest component taken, in bytes: a Python sink with its interpreter has under 20 MiB, and compiling costs seconds for each
@@ -80,6 +80,14 @@ pub enum LoadError {
         /// The first that is missing.
         #[source]
         source: wasmtime::Error,
+    },
+    /// It is another component than the one that was pinned.
+    #[error("it is sha256:{found}, and digest=sha256:{pinned} pins another")]
+    Pinned {
+        /// The digest configured.
+        pinned: ComponentDigest,
+        /// The component's own.
+        found: ComponentDigest,
     },
     /// Linking failed for another reason.
     #[error("cannot link the component")]
@@ -186,6 +194,16 @@ impl SinkComponent {
         Ok(Self { engine: engine.clone(), loaded })
     }
 
+    /// The names of what it exports.
+    pub(super) fn exports(&self) -> Vec<String> {
+        exports_of(self.pre.component())
+    }
+
+    /// The names of what it imports.
+    pub(super) fn imports(&self) -> Vec<String> {
+        imports_of(self.pre.component())
+    }
+
     /// Whether it imports `key-value`, and so keeps state with the host.
     pub fn uses_key_value(&self) -> bool {
         self.key_value
@@ -210,6 +228,18 @@ pub fn read_component(path: &Path) -> Result<Vec<u8>, LoadError> {
         return Err(LoadError::TooLarge { path: path.to_owned() });
     }
     Ok(wasm)
+}
+
+/// Refuses a component other than the one that was pinned.
+///
+/// # Errors
+///
+/// [`LoadError::Pinned`].
+pub fn check_pin(pinned: Option<&ComponentDigest>, found: &ComponentDigest) -> Result<(), LoadError> {
+    match pinned.filter(|pinned| *pinned != found) {
+        Some(pinned) => Err(LoadError::Pinned { pinned: pinned.clone(), found: found.clone() }),
+        None => Ok(()),
+    }
 }
 
 pub(super) fn refuse_core_module(wasm: &[u8]) -> Result<(), LoadError> {

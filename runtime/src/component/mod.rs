@@ -12,6 +12,7 @@ mod engine;
 mod failure;
 mod grants;
 mod host;
+mod inspect;
 mod instance;
 mod interface;
 mod limiter;
@@ -23,15 +24,16 @@ mod source;
 mod source_instance;
 mod versions;
 
-pub use cache::{CompileCache, ComponentDigest, short_digest};
+pub use cache::{CompileCache, ComponentDigest, ParseDigestError, short_digest};
 pub use compile::{CompileError, Compiler, serve_compiler};
 pub use engine::SinkEngine;
 pub use failure::{FailureKind, GuestFailure};
 pub use grants::{
     ClockGrant, FolderGrant, GrantError, Grants, MAX_SECRET, MissingGrant, Need, RandomGrant, SecretPlace,
 };
+pub use inspect::{Described, Import, InspectError, Inspection, Role};
 pub use limits::{LIMITS, Limit, LimitError, Limits, Preset, Unit};
-pub use load::{LoadError, MAX_COMPONENT, SinkComponent, read_component};
+pub use load::{LoadError, MAX_COMPONENT, SinkComponent, check_pin, read_component};
 pub use manifest::Manifest;
 pub use sink::ComponentSink;
 pub use source::ComponentSource;

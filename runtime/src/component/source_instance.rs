@@ -13,7 +13,7 @@ use super::engine::SinkEngine;
 use super::failure::GuestFailure;
 use super::host::HostState;
 use super::instance::{Budget, arm, settle, store};
-use super::interface::{Exported, Interface};
+use super::interface::{Exported, Interface, exports_of, imports_of};
 use super::limits::Limits;
 use super::load::{LoadError, link, read_component, refuse_core_module};
 
@@ -39,13 +39,36 @@ impl SourceComponent {
     ///
     /// [`LoadError`]. No guest code has run.
     pub fn load(engine: &SinkEngine, cache: &CompileCache, path: &Path, limits: &Limits) -> Result<Self, LoadError> {
-        let wasm = read_component(path)?;
-        refuse_core_module(&wasm)?;
-        let digest = ComponentDigest::of(&wasm);
-        let component = cache.component(engine, &wasm, &digest, limits)?;
+        Self::from_bytes(engine, cache, &read_component(path)?, limits)
+    }
+
+    /// As [`load`](Self::load), from memory.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`]. No guest code has run.
+    pub fn from_bytes(
+        engine: &SinkEngine,
+        cache: &CompileCache,
+        wasm: &[u8],
+        limits: &Limits,
+    ) -> Result<Self, LoadError> {
+        refuse_core_module(wasm)?;
+        let digest = ComponentDigest::of(wasm);
+        let component = cache.component(engine, wasm, &digest, limits)?;
         let pre = link(engine.engine(), &component)?;
         let source = Exported::of(&component, &pre).required::<event_source::Guest>("source")?;
         Ok(Self { engine: engine.clone(), pre: Arc::new(pre), source, digest: Arc::new(digest) })
+    }
+
+    /// The names of what it exports.
+    pub(super) fn exports(&self) -> Vec<String> {
+        exports_of(self.pre.component())
+    }
+
+    /// The names of what it imports.
+    pub(super) fn imports(&self) -> Vec<String> {
+        imports_of(self.pre.component())
     }
 
     /// sha256 of the component's bytes.

@@ -9,7 +9,7 @@ use super::cache::{CompileCache, ComponentDigest};
 use super::engine::SinkEngine;
 use super::grants::Grants;
 use super::limits::Limits;
-use super::load::{LoadError, SinkComponent, read_component};
+use super::load::{LoadError, SinkComponent, check_pin, read_component};
 use super::sink::ComponentSink;
 use crate::delivery::{NewVersion, VersionLoader};
 use crate::durable_file;
@@ -53,6 +53,8 @@ pub struct ComponentVersions {
     pub cache: CompileCache,
     /// Where the components themselves are kept, by digest.
     pub folder: PathBuf,
+    /// The only version that may run, if the operator pinned one.
+    pub pinned: Option<ComponentDigest>,
     /// The limits of the sink.
     pub limits: Limits,
     /// What the operator granted.
@@ -112,6 +114,7 @@ impl ComponentVersions {
     }
 
     fn version(&self, wasm: &[u8], digest: ComponentDigest) -> Result<NewVersion, VersionError> {
+        check_pin(self.pinned.as_ref(), &digest)?;
         let component = SinkComponent::with_digest(&self.engine, &self.cache, wasm, digest, &self.limits)?;
         let digest = component.digest().to_string();
         let sink = ComponentSink::new(&self.name, component, self.limits.clone(), self.config.clone());

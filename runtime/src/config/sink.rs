@@ -7,7 +7,7 @@ use super::lane::{self, LaneConfig};
 use super::settings::Settings;
 use super::uri::{Uri, UriError};
 use super::{ConfigError, read};
-use crate::component::{Grants, LIMITS, Limits};
+use crate::component::{ComponentDigest, Grants, LIMITS, Limits, ParseDigestError};
 use crate::delivery::{FlushPolicy, TagFilter};
 
 /// Schemes of sinks.
@@ -35,6 +35,8 @@ pub enum SinkKind {
         config: Vec<(String, String)>,
         /// What it may use.
         grants: Box<Grants>,
+        /// The only version that may run.
+        digest: Option<ComponentDigest>,
         /// Whether a new version is put in charge when the file changes.
         watch: bool,
     },
@@ -84,7 +86,7 @@ impl SinkConfig {
                     LIMITS
                         .iter()
                         .map(|limit| limit.name)
-                        .chain(["config.NAME", "limits", "watch", GRANT_KEY_VALUE])
+                        .chain(["config.NAME", DIGEST, "limits", "watch", GRANT_KEY_VALUE])
                         .chain(GRANTS),
                 );
                 component(path, &mut settings)?
@@ -110,7 +112,21 @@ fn component(path: &Path, settings: &mut Settings) -> Result<SinkKind, ConfigErr
     let (limits, config) = take_component(settings)?;
     let watch = settings.take_parsed("watch", read)?.unwrap_or(false);
     let grants = Grants { key_value: take_key_value(settings)?, ..take_grants(settings)? };
-    Ok(SinkKind::Component { path: path.to_owned(), limits, config, grants: Box::new(grants), watch })
+    Ok(SinkKind::Component {
+        path: path.to_owned(),
+        limits,
+        config,
+        grants: Box::new(grants),
+        digest: take_digest(settings)?,
+        watch,
+    })
+}
+
+/// The parameter that pins a component.
+pub(super) const DIGEST: &str = "digest";
+
+pub(super) fn take_digest(settings: &mut Settings) -> Result<Option<ComponentDigest>, ConfigError> {
+    settings.take_parsed(DIGEST, |value| value.parse().map_err(|error: ParseDigestError| error.to_string()))
 }
 
 /// A component's own configuration, in the order given.

@@ -6,10 +6,10 @@ use bytesize::ByteSize;
 
 use super::grants::{GRANTS, take_grants};
 use super::settings::Settings;
-use super::sink::take_component;
+use super::sink::{DIGEST, take_component, take_digest};
 use super::uri::{Uri, UriError};
 use super::{ConfigError, read};
-use crate::component::{Grants, LIMITS, Limits};
+use crate::component::{ComponentDigest, Grants, LIMITS, Limits};
 use crate::head::ExpectedHead;
 use crate::store::{LocalLog, OnBadLine, ReadOptions};
 
@@ -39,6 +39,8 @@ pub enum SourceKind {
         config: Vec<(String, String)>,
         /// What it may use.
         grants: Box<Grants>,
+        /// The only version that may run.
+        digest: Option<ComponentDigest>,
     },
 }
 
@@ -93,7 +95,9 @@ impl SourceConfig {
             "sqlite" => SourceKind::Local(LocalLog::Database(path)),
             "ws" => SourceKind::Ws(address(uri, &parsed.path)?),
             "wasm" => {
-                known.extend(LIMITS.iter().map(|limit| limit.name).chain(["config.NAME", "limits"]).chain(GRANTS));
+                known.extend(
+                    LIMITS.iter().map(|limit| limit.name).chain(["config.NAME", DIGEST, "limits"]).chain(GRANTS),
+                );
                 known.sort_unstable();
                 component(path, &mut settings)?
             }
@@ -127,7 +131,7 @@ fn component(path: PathBuf, settings: &mut Settings) -> Result<SourceKind, Confi
     if grants.folders.iter().any(|folder| folder.writable) {
         return Err(settings.bad_value("grant.dir", "a source may only read: expected PATH:ro".to_owned()));
     }
-    Ok(SourceKind::Component { path, limits, config, grants: Box::new(grants) })
+    Ok(SourceKind::Component { path, limits, config, grants: Box::new(grants), digest: take_digest(settings)? })
 }
 
 /// Digits of a head id: 28 bytes on a chain; offline heads are named after their node, and samples have fewer.

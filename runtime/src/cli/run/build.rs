@@ -92,10 +92,11 @@ impl Builder<'_> {
             SinkKind::Stdout => native(Box::new(StdoutSink::new())),
             SinkKind::File(path) => native(Box::new(FileSink::new(path))),
             SinkKind::Database(path) => native(Box::new(SqliteSink::new(path))),
-            SinkKind::Component { path, limits, config: settings, grants, .. } => {
+            SinkKind::Component { path, limits, config: settings, grants, digest, .. } => {
                 let name = &config.name;
                 let context = || format!("sink {name:?} cannot be loaded from {}", path.display());
-                let versions = self.versions(name, limits, settings, grants).with_context(context)?;
+                let versions = self.versions(name, limits, settings, grants);
+                let versions = ComponentVersions { pinned: digest.clone(), ..versions.with_context(context)? };
                 component(versions, path).await.with_context(context)
             }
         }
@@ -119,6 +120,7 @@ impl Builder<'_> {
             folder: self.data.versions(),
             limits: limits.clone(),
             grants: grants.clone(),
+            pinned: None,
             config: settings.to_vec(),
             store: self.store.clone().context("there is no store of versions")?,
         })

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use bytesize::ByteSize;
-use hydrant::component::{ComponentSource, Limits, SinkEngine, SourceComponent};
+use hydrant::component::{ComponentDigest, ComponentSource, Limits, SinkEngine, SourceComponent, check_pin};
 use hydrant::config::{LaneConfig, SinkConfig, SourceConfig, SourceKind};
 use hydrant::data_dir::DataDir;
 use hydrant::source::{EventSource, LocalSource, Reopen, StoredSource, WsSource};
@@ -101,8 +101,8 @@ async fn connect(config: &SourceConfig, data: &DataDir) -> Result<Opened, Failur
             counts_for_itself = source.counts_for_itself().await.map_err(Exit::Source.because())?;
             (Box::new(source), Reopen::new(move || Box::new(make())))
         }
-        SourceKind::Component { path, limits, config, grants } => {
-            let component = load(&path, &limits, data).map_err(Exit::Usage.because())?;
+        SourceKind::Component { path, limits, config, grants, digest } => {
+            let component = load(&path, &limits, digest.as_ref(), data).map_err(Exit::Usage.because())?;
             let make = move || {
                 let (limits, config, grants) = ((*limits).clone(), config.clone(), (*grants).clone());
                 ComponentSource::new(&path, component.clone(), limits, config, grants, options.clone())
@@ -120,9 +120,15 @@ async fn connect(config: &SourceConfig, data: &DataDir) -> Result<Opened, Failur
     Ok(Opened { source, reopen, stream, retention: None })
 }
 
-fn load(path: &Path, limits: &Limits, data: &DataDir) -> anyhow::Result<SourceComponent> {
+fn load(
+    path: &Path,
+    limits: &Limits,
+    pinned: Option<&ComponentDigest>,
+    data: &DataDir,
+) -> anyhow::Result<SourceComponent> {
     let cache = data.compile_cache(compiler::child()?)?;
-    let loaded = SourceComponent::load(&SinkEngine::new(limits.stack)?, &cache, path, limits);
+    let loaded = SourceComponent::load(&SinkEngine::new(limits.stack)?, &cache, path, limits)
+        .and_then(|component| check_pin(pinned, component.digest()).map(|()| component));
     loaded.with_context(|| format!("the event source cannot be loaded from {}", path.display()))
 }
 
