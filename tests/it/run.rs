@@ -222,7 +222,7 @@ fn bad_usage_exits_2_and_names_what_is_known() {
         (vec!["stdout:?colour=red"], "known are flush, lane, name"),
         (
             vec![&*wasm("printer", "feul=1")],
-            "known are compile-cpu, compile-memory, compile-timeout, config.NAME, flush, flush-fuel",
+            "known are compile-cpu, compile-memory, compile-timeout, config.NAME, digest, flush, flush-fuel",
         ),
         (vec![&*wasm("printer", "fuel=1")], "fuel takes 100000 to 1000000000000"),
         (vec![&*wasm("wrong-world", "")], "expected export hydrant:events/event-sink@0.1.0"),
