@@ -10,7 +10,7 @@ use hydrant::component::{CompileCache, CompileError, Compiler, LoadError, SinkCo
 use crate::harness::{Folder, assert_exit, compiler, guest, limits_of, lines, stderr, wasm};
 
 /// A component with one function of this many instructions, each of which the compiler must place.
-fn bomb(instructions: usize) -> Vec<u8> {
+pub(crate) fn bomb(instructions: usize) -> Vec<u8> {
     let mut body = String::new();
     for number in 0..instructions / 4 {
         write!(body, "local.get 0 i32.const {number} i32.mul local.tee 0 ").unwrap();
