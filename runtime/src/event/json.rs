@@ -67,7 +67,7 @@ impl StateEvent {
     /// Walks the members of the StateChanged, in one pass over the event, up to the one that is `last`.
     pub(crate) fn state_changed(&self, visit: Visit<'_>, last: &dyn Fn(&str) -> bool) -> Result<(), NotJson> {
         let text = self.text();
-        let mut cursor = Cursor::new(text.as_bytes());
+        let mut cursor = Cursor::knowing(text.as_bytes(), self.escapes);
         let walked = cursor.members_at(|cursor, key| {
             if text.part(key) == b"stateChanged" {
                 let _ = text.walk(cursor, visit, last)?;

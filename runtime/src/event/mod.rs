@@ -38,6 +38,8 @@ pub struct StateEvent {
     tag: Range<usize>,
     json: Text,
     hash: EventHash,
+    /// Whether there may be a backslash in the json.
+    escapes: bool,
 }
 
 impl StateEvent {
@@ -71,7 +73,7 @@ impl StateEvent {
     /// An event of another form than StateEvent; `tag` is where its tag stands in `json`.
     pub(crate) fn of_parts(position: Position, time: Option<Time>, tag: Range<usize>, json: Text) -> Self {
         let hash = EventHash::of(&json);
-        Self { position, time, tag, json, hash }
+        Self { position, time, tag, json, hash, escapes: true }
     }
 
     /// Builds the event of an envelope that was scanned in `json`.
@@ -79,7 +81,8 @@ impl StateEvent {
         let is_checkpoint = json.get(envelope.tag.clone()) == Some(CHECKPOINT_TAG);
         let kind = if is_checkpoint { Kind::Checkpoint } else { Kind::Event };
         let hash = EventHash::of(&json);
-        Self { position: Position { id, kind }, time: envelope.time, tag: envelope.tag, json, hash }
+        let Envelope { time, tag, escapes, .. } = envelope;
+        Self { position: Position { id, kind }, time, tag, json, hash, escapes }
     }
 
     /// Where the event stands in its stream.

@@ -43,6 +43,8 @@ pub(crate) struct Envelope {
     pub(crate) tag: Range<usize>,
     /// `time`, if there is one.
     pub(crate) time: Option<Time>,
+    /// Whether there is a backslash anywhere in the line.
+    pub(crate) escapes: bool,
 }
 
 /// Reads the envelope of a whole line, wrapped or bare.
@@ -74,7 +76,7 @@ pub(crate) fn scan(line: &str) -> Result<Envelope, EnvelopeError> {
     // A bare StateChanged may have fields of these names that mean something else.
     let (id, time) = if wrapped { (id, time) } else { (None, None) };
     let time = time.map(|at| Time::parse(text(line, at)).ok_or(EnvelopeError::Time)).transpose()?;
-    Ok(Envelope { id, tag, time })
+    Ok(Envelope { id, tag, time, escapes: cursor.escapes })
 }
 
 fn text(line: &str, at: Range<usize>) -> &str {
@@ -93,7 +95,12 @@ pub(super) struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0, quotes: Quotes::from(bytes, 0), escapes: memchr::memchr(b'\\', bytes).is_some() }
+        Self::knowing(bytes, memchr::memchr(b'\\', bytes).is_some())
+    }
+
+    /// As [`new`](Self::new), of bytes that were scanned before: looking for a backslash once more costs as much as a short walk.
+    pub(super) fn knowing(bytes: &'a [u8], escapes: bool) -> Self {
+        Self { bytes, at: 0, quotes: Quotes::from(bytes, 0), escapes }
     }
 
     /// Where the next token begins.
