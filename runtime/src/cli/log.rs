@@ -32,8 +32,7 @@ fn open(path: &Path, check_grammar: bool) -> Result<Box<dyn ReadLog>, Failure> {
 }
 
 /// Reads a log through with a progress bar; reports what it finds.
-fn read_through(path: &Path, check_grammar: bool, mut observe: impl FnMut(ReadPage)) -> Result<Survey, Failure> {
-    let mut reader = open(path, check_grammar)?;
+fn read_through(mut reader: Box<dyn ReadLog>, mut observe: impl FnMut(ReadPage)) -> Result<Survey, Failure> {
     let progress = Progress::bytes("reading");
     let surveyed = survey(&mut *reader, |reader, page| {
         let (done, total) = reader.progress();
@@ -63,11 +62,12 @@ fn printed(result: io::Result<()>) -> Result<(), Failure> {
 }
 
 fn verify(path: &Path, decode: bool) -> Result<Exit, Failure> {
+    let reader = open(path, true)?;
     if decode {
-        refuse_other_format(path)?;
+        refuse_other_format(path, &*reader)?;
     }
     let mut undecodable = 0_u64;
-    let survey = read_through(path, true, |page| {
+    let survey = read_through(reader, |page| {
         for (event, place) in page.events.iter().zip(&page.places).filter(|_| decode) {
             if let Err(error) = head::check(event) {
                 undecodable += 1;
@@ -94,20 +94,22 @@ fn verify(path: &Path, decode: bool) -> Result<Exit, Failure> {
 }
 
 /// What events of other formats mean is not known here; folded all the same, they would lead to a state that is none.
-fn refuse_other_format(path: &Path) -> Result<(), Failure> {
-    let format = LocalLog::at(path).format().map_err(Exit::Source.because())?;
-    if format == StreamFormat::state_event() {
-        return Ok(());
+fn refuse_other_format(path: &Path, reader: &dyn ReadLog) -> Result<(), Failure> {
+    match reader.format().filter(|format| *format != StreamFormat::state_event()) {
+        Some(format) => {
+            let path = path.display();
+            let error = anyhow::anyhow!("{path} holds events of the format {format}, which are not read into types");
+            Err(Exit::Source.because()(error))
+        }
+        None => Ok(()),
     }
-    let error =
-        anyhow::anyhow!("{} holds events of the format {format}, which are not read into types", path.display());
-    Err(Exit::Source.because()(error))
 }
 
 fn state(path: &Path) -> Result<Exit, Failure> {
-    refuse_other_format(path)?;
+    let reader = open(path, false)?;
+    refuse_other_format(path, &*reader)?;
     let thread = FoldThread::start().map_err(Exit::Source.because())?;
-    let survey = read_through(path, false, |page| thread.push(page.events))?;
+    let survey = read_through(reader, |page| thread.push(page.events))?;
     let fold = thread.finish().map_err(|error| Exit::Source.because()(*error))?;
     for tag in fold.unknown_tags() {
         write_stderr(&format!("the tag {tag:?} is not known; its events have no effect on the state\n"));
@@ -117,7 +119,7 @@ fn state(path: &Path) -> Result<Exit, Failure> {
 }
 
 fn stats(path: &Path) -> Result<Exit, Failure> {
-    let survey = read_through(path, false, |_| {})?;
+    let survey = read_through(open(path, false)?, |_| {})?;
     let mut out = BufWriter::new(stdout().lock());
     let lines = survey.tags.iter().try_for_each(|(tag, count)| writeln!(out, "{tag} {count}"));
     printed(lines.and_then(|()| out.flush()))?;

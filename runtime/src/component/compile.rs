@@ -13,7 +13,7 @@ use rustix::process::{Resource, Rlimit, Signal, nice, setrlimit};
 use wasmtime::Engine;
 
 use super::engine::SinkEngine;
-use super::limits::Limits;
+use super::limits::{Limits, Unit};
 
 /// Threads of one compilation: fast enough for a large guest, and a core is left for the head.
 const THREADS: u64 = 2;
@@ -138,24 +138,19 @@ const INVALID: i32 = 65;
 
 fn explain(status: Option<ExitStatus>, said: &str, limits: &Limits) -> CompileError {
     use std::os::unix::process::ExitStatusExt;
-    let limit = |name, value| CompileError::Limit { name, allowed: limit_in_words(name, value) };
-    let Some(status) = status else { return limit("compile-timeout", limits.compile_timeout) };
+    let limit = |name, unit: Unit, value| CompileError::Limit { name, allowed: unit.show(value) };
+    let Some(status) = status else { return limit("compile-timeout", Unit::Time, limits.compile_timeout) };
     match (status.code(), status.signal()) {
         (Some(INVALID), _) => CompileError::Invalid(wasmtime::Error::msg(said.to_owned())),
         (_, Some(signal)) if signal == Signal::XCPU.as_raw() || signal == Signal::KILL.as_raw() => {
-            limit("compile-cpu", limits.compile_cpu)
+            limit("compile-cpu", Unit::Time, limits.compile_cpu)
         }
         // Who gets no memory in Rust says so and aborts; threads that could not be started panic.
         _ if said.contains("memory allocation of") || said.contains("Cannot allocate memory") => {
-            limit("compile-memory", limits.compile_memory)
+            limit("compile-memory", Unit::Bytes, limits.compile_memory)
         }
         _ => CompileError::Failed { said: format!("{status}: {}", said.lines().next_back().unwrap_or_default()) },
     }
-}
-
-fn limit_in_words(name: &str, value: u64) -> String {
-    let limit = super::limits::LIMITS.iter().find(|limit| limit.name == name);
-    limit.map_or_else(|| value.to_string(), |limit| limit.unit.show(value))
 }
 
 /// The child's part: reads a component from standard input and writes it compiled to standard output. `arguments` are those that

@@ -70,23 +70,27 @@ impl ComponentSink {
         })
     }
 
-    /// Asks the component what it is, in an instance that has no rights.
-    async fn ask_manifest(&mut self, info: &OpenInfo) -> Result<(), SinkError> {
-        if self.component.lifecycle.is_none() {
+    /// Asks the component what it is, in an instance that has no rights. It answers the same each time, so it is asked once.
+    async fn ask_manifest(&mut self) -> Result<(), SinkError> {
+        if self.component.lifecycle.is_none() || self.manifest.is_some() {
             return Ok(());
         }
         let state = HostState::bare(&self.limits, &self.log);
         let started = GuestInstance::start(&self.component, &self.limits, state).await;
         let described = self.keep(started)?.describe().await;
-        let manifest = self.keep(described)?.map(Manifest::from);
-        if let Some(manifest) = manifest.as_ref().filter(|manifest| !manifest.reads(&info.stream.format)) {
-            let accepts: Vec<String> = manifest.accepts.iter().map(ToString::to_string).collect();
-            let message =
-                format!("the stream is {}, but this component reads {} only", info.stream.format, accepts.join(", "));
-            return Err(SinkError::Fatal { message });
-        }
-        self.manifest = manifest;
+        self.manifest = self.keep(described)?.map(Manifest::from);
         Ok(())
+    }
+
+    /// Refuses a stream of a format that the component does not read.
+    fn check_reads(&self, info: &OpenInfo) -> Result<(), SinkError> {
+        let Some(manifest) = self.manifest.as_ref().filter(|manifest| !manifest.reads(&info.stream.format)) else {
+            return Ok(());
+        };
+        let accepts: Vec<String> = manifest.accepts.iter().map(ToString::to_string).collect();
+        let message =
+            format!("the stream is {}, but this component reads {} only", info.stream.format, accepts.join(", "));
+        Err(SinkError::Fatal { message })
     }
 
     /// The state of an instance that has the rights that were granted and asked for.
@@ -199,7 +203,8 @@ impl EventSink for ComponentSink {
 
     async fn open(&mut self, info: &OpenInfo) -> Result<Opened, SinkError> {
         self.instance = None;
-        self.ask_manifest(info).await?;
+        self.ask_manifest().await?;
+        self.check_reads(info)?;
         let started = GuestInstance::start(&self.component, &self.limits, self.state()?).await;
         self.instance = Some(self.keep(started)?);
         let config: Vec<(&str, &str)> = self.config.iter().map(|(name, value)| (&**name, &**value)).collect();

@@ -79,6 +79,8 @@ struct Connection {
     limits: Limits,
     config: Vec<(String, String)>,
     grants: Grants,
+    /// What the component cannot work without, once it was asked.
+    needs: Option<Vec<Need>>,
     log: GuestLog,
     instance: Option<SourceInstance>,
     format: Option<StreamFormat>,
@@ -107,6 +109,7 @@ impl ComponentSource {
             limits,
             config,
             grants,
+            needs: None,
             instance: None,
             format: None,
             token: None,
@@ -263,11 +266,10 @@ impl Connection {
         if self.instance.is_some() {
             return Ok(None);
         }
-        let needs = match self.ask_manifest().await {
-            Ok(needs) => needs,
-            Err(failure) => return self.failed(failure).map(Some),
-        };
-        let state = self.state(&needs)?;
+        if let Err(failure) = self.ask_manifest().await {
+            return self.failed(failure).map(Some);
+        }
+        let state = self.state()?;
         let opened = match SourceInstance::start(&self.component, &self.limits, state).await {
             Ok(mut instance) => instance.open(&self.config).await.map(|opened| (instance, opened)),
             Err(failure) => Err(failure),
@@ -283,17 +285,22 @@ impl Connection {
         }
     }
 
-    /// Asks the component what it needs, in an instance that has no rights.
-    async fn ask_manifest(&mut self) -> Result<Vec<Need>, GuestFailure> {
+    /// Asks the component what it needs, in an instance that has no rights. It answers the same each time, so it is asked once.
+    async fn ask_manifest(&mut self) -> Result<(), GuestFailure> {
+        if self.needs.is_some() {
+            return Ok(());
+        }
         let state = HostState::bare(&self.limits, &self.log);
         let mut instance = SourceInstance::start(&self.component, &self.limits, state).await?;
         let Manifest { name, version, needs, .. } = instance.describe().await?.into();
         tracing::debug!("the source component {} is {name} {version}", self.name);
-        Ok(needs)
+        self.needs = Some(needs);
+        Ok(())
     }
 
     /// The state of an instance that has the rights that were granted and asked for.
-    fn state(&self, needs: &[Need]) -> Result<HostState, SourceError> {
+    fn state(&self) -> Result<HostState, SourceError> {
+        let needs = self.needs.as_deref().unwrap_or_default();
         let rights = self.grants.asked(needs, &self.name).map_err(|missing| self.refused(missing.to_string()))?;
         let state = HostState::new(&self.limits, &self.log, &rights, self.component.digest().seed());
         state.map_err(|error| self.refused(error.to_string()))

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
-use hydrant::component::{ComponentVersions, Grants, Limits, SinkEngine, short_digest};
+use hydrant::component::{CompileCache, ComponentVersions, SinkEngine, short_digest};
 use hydrant::config::{LaneConfig, SinkConfig, SinkKind};
 use hydrant::data_dir::DataDir;
 use hydrant::delivery::{DetachedSink, InlineSink};
@@ -95,35 +95,31 @@ impl Builder<'_> {
             SinkKind::Component { path, limits, config: settings, grants, digest, .. } => {
                 let name = &config.name;
                 let context = || format!("sink {name:?} cannot be loaded from {}", path.display());
-                let versions = self.versions(name, limits, settings, grants);
-                let versions = ComponentVersions { pinned: digest.clone(), ..versions.with_context(context)? };
+                let versions = ComponentVersions {
+                    name: name.to_owned(),
+                    engine: self.engine(limits.stack).with_context(context)?,
+                    cache: self.cache().with_context(context)?,
+                    folder: self.data.versions(),
+                    grants: (**grants).clone(),
+                    pinned: digest.clone(),
+                    limits: (**limits).clone(),
+                    config: settings.clone(),
+                    store: self.store.clone().context("there is no store of versions")?,
+                };
                 component(versions, path).await.with_context(context)
             }
         }
     }
 
-    fn versions(
-        &mut self,
-        name: &str,
-        limits: &Limits,
-        settings: &[(String, String)],
-        grants: &Grants,
-    ) -> anyhow::Result<ComponentVersions> {
-        let engine = match self.engines.get(&limits.stack) {
+    fn engine(&mut self, stack: u64) -> anyhow::Result<SinkEngine> {
+        Ok(match self.engines.get(&stack) {
             Some(engine) => engine.clone(),
-            None => self.engines.entry(limits.stack).or_insert(SinkEngine::new(limits.stack)?).clone(),
-        };
-        Ok(ComponentVersions {
-            name: name.to_owned(),
-            engine,
-            cache: self.data.compile_cache(compiler::child()?)?,
-            folder: self.data.versions(),
-            limits: limits.clone(),
-            grants: grants.clone(),
-            pinned: None,
-            config: settings.to_vec(),
-            store: self.store.clone().context("there is no store of versions")?,
+            None => self.engines.entry(stack).or_insert(SinkEngine::new(stack)?).clone(),
         })
+    }
+
+    fn cache(&self) -> anyhow::Result<CompileCache> {
+        Ok(self.data.compile_cache(compiler::child()?)?)
     }
 }
 
