@@ -1,52 +1,35 @@
 //! Takes the text of a JSON value apart without reading what is in the parts.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use super::StateEvent;
-use super::scan::{Cursor, EnvelopeError};
+use super::scan::{Cursor, EnvelopeError, MemberEnds};
 use super::text::Text;
 
 /// A text that is no JSON value of the kind that is asked for.
 pub(crate) type NotJson = EnvelopeError;
 
-/// What is done with a member: its key as it stands between its quotes, and its value. Breaking off ends the walk.
-pub(crate) type Visit<'a> = &'a mut dyn FnMut(&str, Text) -> ControlFlow<()>;
+/// What is done with a member: its key as it stands between its quotes, and where its value stands in the text that is walked. Breaking off
+/// ends the walk.
+pub(crate) type Visit<'a> = &'a mut dyn FnMut(&str, Range<usize>) -> ControlFlow<()>;
 
 impl Text {
     /// Walks the members of an object in their order.
     pub(crate) fn members(&self, visit: Visit<'_>) -> Result<(), NotJson> {
         let mut cursor = Cursor::new(self.as_bytes());
-        if self.walk(&mut cursor, visit, &|_| false)?.is_continue() && !self.is_open() {
+        if self.walk(&mut cursor, MemberEnds::default(), visit)?.is_continue() {
             cursor.end()?;
         }
         Ok(())
     }
 
-    /// Walks members up to the one that is `last`, whose value is given out open: nobody has looked for its end.
-    fn walk(
-        &self,
-        cursor: &mut Cursor<'_>,
-        visit: Visit<'_>,
-        last: &dyn Fn(&str) -> bool,
-    ) -> Result<ControlFlow<()>, NotJson> {
+    fn walk(&self, cursor: &mut Cursor<'_>, ends: MemberEnds, visit: Visit<'_>) -> Result<ControlFlow<()>, NotJson> {
+        let mut member = 0;
         cursor.members_at(|cursor, key| {
-            let key = self.get(key).unwrap_or_default();
-            if last(key) {
-                let _ = visit(key, self.open_at(cursor.at()));
-                return Ok(ControlFlow::Break(()));
-            }
-            let value = cursor.value_at()?;
-            Ok(visit(key, self.sub(value)))
+            let value = cursor.value_until(ends.get(member))?;
+            member += 1;
+            Ok(visit(self.get(key).unwrap_or_default(), value))
         })
-    }
-
-    /// The value alone, of a text that may be open.
-    pub(crate) fn closed(&self) -> Result<Text, NotJson> {
-        if !self.is_open() {
-            return Ok(self.clone());
-        }
-        let value = Cursor::new(self.as_bytes()).value_at()?;
-        Ok(self.sub(value))
     }
 
     /// The elements of an array in their order.
@@ -64,13 +47,13 @@ impl Text {
 }
 
 impl StateEvent {
-    /// Walks the members of the StateChanged, in one pass over the event, up to the one that is `last`.
-    pub(crate) fn state_changed(&self, visit: Visit<'_>, last: &dyn Fn(&str) -> bool) -> Result<(), NotJson> {
+    /// Walks the members of the StateChanged; places are those in the event's text. What ends where was found when the event was read.
+    pub(crate) fn state_changed(&self, visit: Visit<'_>) -> Result<(), NotJson> {
         let text = self.text();
         let mut cursor = Cursor::knowing(text.as_bytes(), self.escapes);
         let walked = cursor.members_at(|cursor, key| {
             if text.part(key) == b"stateChanged" {
-                let _ = text.walk(cursor, visit, last)?;
+                let _ = text.walk(cursor, self.member_ends, visit)?;
                 return Ok(ControlFlow::Break(()));
             }
             cursor.value_at()?;
@@ -84,7 +67,7 @@ impl StateEvent {
         let mut found = None;
         self.text().members(&mut |key, value| {
             if key == "stateChanged" {
-                found = Some(value);
+                found = Some(self.text().sub(value));
             }
             ControlFlow::Continue(())
         })?;
@@ -108,7 +91,7 @@ mod tests {
         let walk = |until: usize| {
             let mut members = Vec::new();
             json.members(&mut |key, value| {
-                members.push((key.to_owned(), value.to_string()));
+                members.push((key.to_owned(), json.sub(value).to_string()));
                 if members.len() == until { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             })
             .unwrap();
@@ -140,31 +123,29 @@ mod tests {
     }
 
     #[test]
-    fn a_walk_ends_at_the_last_member_wanted_and_leaves_its_end_for_later() {
-        let line = r#"{"eventId":1,"stateChanged":{"a":1,"b":[2,"]"],"c":3,"tag":"X"},"time":"2025-01-01T00:00:00Z"}"#;
-        let event = StateEvent::parse(line).unwrap();
-        let mut members = Vec::new();
-        let mut visit = |key: &str, value: Text| {
-            members.push((key.to_owned(), value));
-            ControlFlow::Continue(())
-        };
-        event.state_changed(&mut visit, &|key| key == "b").unwrap();
-        let [(a, one), (b, list)] = members.as_slice() else { panic!("{members:?}") };
-        assert_eq!((&**a, &**one, one.is_open()), ("a", "1", false));
-        assert_eq!((&**b, list.is_open(), &*list.closed().unwrap()), ("b", true, r#"[2,"]"]"#));
-        assert_eq!(&*event.state_changed_text().unwrap(), r#"{"a":1,"b":[2,"]"],"c":3,"tag":"X"}"#);
-    }
-
-    #[test]
-    fn an_open_text_is_read_as_far_as_it_is_meant() {
-        let open = text(r#"x{"a":1,"b":2},"c":3}"#).open_at(1);
-        let mut keys = Vec::new();
-        open.members(&mut |key, _| {
-            keys.push(key.to_owned());
-            ControlFlow::Continue(())
-        })
-        .unwrap();
-        assert_eq!(keys, ["a", "b"]);
-        assert_eq!(&*open.closed().unwrap(), r#"{"a":1,"b":2}"#);
+    fn what_was_found_when_an_event_was_read_is_what_a_walk_finds() {
+        for members in [
+            r#""a":1,"b":[2,"]"],"tag":"X""#,
+            r#""tag":"X" , "a" : {"b":"}"} , "c":"d""#,
+            r#""a":"\"","b":1,"c":2,"d":[],"e":{},"f":"","g":[7,"]"],"tag":"X","h":8"#,
+        ] {
+            let line = format!(r#"{{"eventId":1,"stateChanged":{{{members}}},"time":"2025-01-01T00:00:00Z"}}"#);
+            let event = StateEvent::parse(line).unwrap();
+            let (mut known, mut walked) = (Vec::new(), Vec::new());
+            let visit = |key: &str, value: Range<usize>| {
+                known.push((key.to_owned(), event.text().sub(value)));
+                ControlFlow::Continue(())
+            };
+            event.state_changed(&mut { visit }).unwrap();
+            let change = event.state_changed_text().unwrap();
+            assert_eq!(&*change, format!("{{{members}}}"));
+            change
+                .members(&mut |key, value| {
+                    walked.push((key.to_owned(), change.sub(value)));
+                    ControlFlow::Continue(())
+                })
+                .unwrap();
+            assert_eq!(known, walked);
+        }
     }
 }

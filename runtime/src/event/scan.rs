@@ -45,12 +45,32 @@ pub(crate) struct Envelope {
     pub(crate) time: Option<Time>,
     /// Whether there is a backslash anywhere in the line.
     pub(crate) escapes: bool,
+    /// Where the values in `stateChanged` end; of a bare line nothing is known.
+    pub(crate) member_ends: MemberEnds,
+}
+
+/// Where the values of an object's first members end in the line, so that who walks them later has not to look for it again: 0 where that is
+/// not known. Six are all members but the last of the events that there are many of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct MemberEnds([u32; 6]);
+
+impl MemberEnds {
+    fn set(&mut self, member: usize, end: usize) {
+        if let Some(known) = self.0.get_mut(member) {
+            *known = u32::try_from(end).unwrap_or(0);
+        }
+    }
+
+    pub(super) fn get(self, member: usize) -> Option<usize> {
+        self.0.get(member).filter(|end| **end > 0).map(|end| *end as usize)
+    }
 }
 
 /// Reads the envelope of a whole line, wrapped or bare.
 pub(crate) fn scan(line: &str) -> Result<Envelope, EnvelopeError> {
     let mut cursor = Cursor::new(line.as_bytes());
     let (mut id, mut wrapped_tag, mut bare_tag, mut time, mut wrapped) = (None, None, None, None, false);
+    let mut member_ends = MemberEnds::default();
     cursor.members(|cursor, key| {
         match key {
             b"eventId" => {
@@ -59,7 +79,7 @@ pub(crate) fn scan(line: &str) -> Result<Envelope, EnvelopeError> {
             }
             b"stateChanged" => {
                 wrapped = true;
-                wrapped_tag = cursor.tag_of_object()?;
+                (wrapped_tag, member_ends) = cursor.tag_of_object()?;
             }
             b"tag" if cursor.peek() == Some(b'"') => bare_tag = Some(cursor.string()?),
             b"time" if cursor.peek() == Some(b'"') => time = Some(cursor.string()?),
@@ -76,7 +96,7 @@ pub(crate) fn scan(line: &str) -> Result<Envelope, EnvelopeError> {
     // A bare StateChanged may have fields of these names that mean something else.
     let (id, time) = if wrapped { (id, time) } else { (None, None) };
     let time = time.map(|at| Time::parse(text(line, at)).ok_or(EnvelopeError::Time)).transpose()?;
-    Ok(Envelope { id, tag, time, escapes: cursor.escapes })
+    Ok(Envelope { id, tag, time, escapes: cursor.escapes, member_ends })
 }
 
 fn text(line: &str, at: Range<usize>) -> &str {
@@ -103,18 +123,24 @@ impl<'a> Cursor<'a> {
         Self { bytes, at: 0, quotes: Quotes::from(bytes, 0), escapes }
     }
 
-    /// Where the next token begins.
-    pub(super) fn at(&mut self) -> usize {
-        self.peek();
-        self.at
-    }
-
     /// Steps over any value and tells where it stands.
     pub(super) fn value_at(&mut self) -> Result<Range<usize>, EnvelopeError> {
         self.peek();
         let start = self.at;
         self.value()?;
         Ok(start..self.at)
+    }
+
+    /// As [`value_at`](Self::value_at), where it may be known where the value ends.
+    pub(super) fn value_until(&mut self, end: Option<usize>) -> Result<Range<usize>, EnvelopeError> {
+        self.peek();
+        match end {
+            Some(end) if end > self.at => {
+                self.quotes = Quotes::from(self.bytes, end);
+                Ok(std::mem::replace(&mut self.at, end)..end)
+            }
+            _ => self.value_at(),
+        }
     }
 
     /// Walks the elements of the array that begins here; `element` must step over it.
@@ -207,17 +233,20 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Steps over the object that begins here and finds its `tag`.
-    fn tag_of_object(&mut self) -> Result<Option<Range<usize>>, EnvelopeError> {
-        let mut tag = None;
+    /// Steps over the object that begins here and finds its `tag`, and where its values end.
+    fn tag_of_object(&mut self) -> Result<(Option<Range<usize>>, MemberEnds), EnvelopeError> {
+        let (mut tag, mut ends, mut member) = (None, MemberEnds::default(), 0);
         self.members(|cursor, key| {
             if key == b"tag" && cursor.peek() == Some(b'"') {
                 tag = Some(cursor.string()?);
-                return Ok(());
+            } else {
+                cursor.value()?;
             }
-            cursor.value()
+            ends.set(member, cursor.at);
+            member += 1;
+            Ok(())
         })?;
-        Ok(tag)
+        Ok((tag, ends))
     }
 
     /// Steps over any value.

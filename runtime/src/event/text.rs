@@ -13,36 +13,27 @@ use bytestring::ByteString;
 pub struct Text {
     page: ByteString,
     range: Range<usize>,
-    /// Whether it begins with the value meant and goes on behind it.
-    is_open: bool,
 }
 
 impl Text {
     /// The text in a range of a page; none if the range does not fall on characters of the page.
     pub(crate) fn of(page: &ByteString, range: Range<usize>) -> Option<Self> {
         page.get(range.clone())?;
-        Some(Self { page: page.clone(), range, is_open: false })
+        Some(Self { page: page.clone(), range })
     }
 
     /// A part of this text.
     pub(crate) fn sub(&self, range: Range<usize>) -> Self {
         let range = self.range.start.saturating_add(range.start)..self.range.start.saturating_add(range.end);
         debug_assert!(self.page.get(range.clone()).is_some());
-        Self { page: self.page.clone(), range, is_open: false }
-    }
-
-    /// What begins at a place of this text, wherever it ends: that is found out when it is read.
-    pub(crate) fn open_at(&self, start: usize) -> Self {
-        let start = self.range.start.saturating_add(start).min(self.range.end);
-        Self { page: self.page.clone(), range: start..self.range.end, is_open: true }
-    }
-
-    pub(crate) fn is_open(&self) -> bool {
-        self.is_open
+        Self { page: self.page.clone(), range }
     }
 
     /// This text in a page of its own: what is kept for long must not hold the page of its neighbours.
     pub(crate) fn apart(&self) -> Self {
+        if self.range == (0..self.page.len()) {
+            return self.clone();
+        }
         Self::from(ByteString::from(&**self))
     }
 
@@ -80,7 +71,7 @@ impl Text {
 impl From<ByteString> for Text {
     fn from(page: ByteString) -> Self {
         let range = 0..page.len();
-        Self { page, range, is_open: false }
+        Self { page, range }
     }
 }
 
@@ -132,6 +123,14 @@ mod tests {
         let (first, second) = (ByteString::from("onetwo"), ByteString::from("onetwo"));
         let texts = [Text::of(&first, 0..3).unwrap(), Text::of(&second, 3..6).unwrap()];
         assert_eq!(Text::joined(&texts), None);
+    }
+
+    #[test]
+    fn a_text_apart_has_a_page_of_its_own_and_is_copied_once() {
+        let page = ByteString::from("onetwo");
+        let apart = Text::of(&page, 3..6).unwrap().apart();
+        assert_eq!((&*apart, apart.page.len()), ("two", 3));
+        assert_eq!(apart.apart().page.as_ptr(), apart.page.as_ptr());
     }
 
     #[test]

@@ -187,7 +187,7 @@ pub type Map<T> = BTreeMap<String, T>;
 impl<T: Typed> Typed for Map<T> {
     fn read(text: &Text) -> Result<Self, TypeError> {
         let (mut map, mut outcome) = (Self::new(), Ok(()));
-        let walked = text.members(&mut |key, value| match T::read(&value) {
+        let walked = text.members(&mut |key, value| match T::read(&text.sub(value)) {
             Ok(value) => {
                 map.insert(key.to_owned(), value);
                 ControlFlow::Continue(())

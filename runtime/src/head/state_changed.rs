@@ -238,15 +238,15 @@ impl StateChanged {
         Self::with_wanted(event, &[])
     }
 
-    /// As [`of`](Self::of), where only some of the members matter: what stands behind them is not looked at.
+    /// As [`of`](Self::of), where only some of the members matter: the others are passed over.
     pub(super) fn with_wanted(event: &StateEvent, wanted: &[&str]) -> Result<Self, TypeError> {
         let text = event.text();
-        Self::of_tag(event.tag(), text, wanted, |visit, last| {
+        Self::of_tag(event.tag(), text, wanted, |visit| {
             let mut visit = |key: &str, value| match key {
                 "tag" => ControlFlow::Continue(()),
                 _ => visit(key, value),
             };
-            event.state_changed(&mut visit, last)
+            event.state_changed(&mut visit)
         })
     }
 }

@@ -1,6 +1,5 @@
 //! JSON values that keep their text until somebody needs what is in it.
 
-use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::ControlFlow;
@@ -48,16 +47,6 @@ pub trait Typed: Sized {
     ///
     /// [`TypeError`].
     fn read(text: &Text) -> Result<Self, TypeError>;
-
-    /// As [`read`](Self::read), of a text that may go on behind the value.
-    ///
-    /// # Errors
-    ///
-    /// [`TypeError`].
-    #[doc(hidden)]
-    fn read_open(text: &Text) -> Result<Self, TypeError> {
-        Self::read(&text.closed().map_err(TypeError::not_json(text))?)
-    }
 
     /// Writes the value.
     ///
@@ -126,12 +115,8 @@ pub struct Json<T> {
 
 impl<T> Json<T> {
     /// The text as it stands in the log.
-    ///
-    /// # Errors
-    ///
-    /// [`TypeError`] if it is no JSON value.
-    pub fn text(&self) -> Result<Text, TypeError> {
-        self.text.closed().map_err(TypeError::not_json(&self.text))
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// The first member with one of these names, without a look at what follows it.
@@ -146,7 +131,7 @@ impl<T> Json<T> {
 
     /// For values that are kept longer than the page that they were read in.
     pub(super) fn apart(&self) -> Self {
-        Self::from(self.text().unwrap_or_else(|_| self.text.clone()).apart())
+        Self::from(self.text.apart())
     }
 }
 
@@ -157,7 +142,7 @@ impl<T: Typed> Json<T> {
     ///
     /// [`TypeError`].
     pub fn get(&self) -> Result<T, TypeError> {
-        T::read_open(&self.text)
+        T::read(&self.text)
     }
 
     /// The text of a value.
@@ -179,15 +164,11 @@ impl<T: Typed> Typed for Json<T> {
         Ok(Self::from(text.clone()))
     }
 
-    fn read_open(text: &Text) -> Result<Self, TypeError> {
-        Ok(Self::from(text.clone()))
-    }
-
     fn write(&self, out: &mut JsonWriter) -> Result<(), TypeError> {
         if out.through_types {
             return self.get()?.write(out);
         }
-        out.raw(&self.text()?);
+        out.raw(&self.text);
         Ok(())
     }
 }
@@ -200,7 +181,7 @@ impl<T> Clone for Json<T> {
 
 impl<T> PartialEq for Json<T> {
     fn eq(&self, other: &Self) -> bool {
-        self.text().ok() == other.text().ok()
+        self.text == other.text
     }
 }
 
@@ -208,7 +189,7 @@ impl<T> Eq for Json<T> {}
 
 impl<T> fmt::Debug for Json<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text().unwrap_or_else(|_| self.text.clone()))
+        f.write_str(&self.text)
     }
 }
 
@@ -256,7 +237,7 @@ impl<T> From<Option<T>> for Field<T> {
 impl<T: Typed> Field<T> {
     pub(super) fn read(text: &Text) -> Result<Self, TypeError> {
         // No other JSON value begins so.
-        if text.starts_with("null") { Ok(Self::Null) } else { T::read_open(text).map(Self::Is) }
+        if text.starts_with("null") { Ok(Self::Null) } else { T::read(text).map(Self::Is) }
     }
 
     pub(super) fn write(&self, key: &str, out: &mut JsonWriter) -> Result<(), TypeError> {
@@ -313,7 +294,7 @@ macro_rules! record {
 
         impl $crate::head::typed::Typed for $name {
             fn read(text: &$crate::event::Text) -> Result<Self, $crate::head::typed::TypeError> {
-                $crate::head::typed::read_record(text, &[], |visit, _| text.members(visit))
+                $crate::head::typed::read_record(text, &[], |visit| text.members(visit))
             }
 
             fn write(
@@ -341,12 +322,13 @@ macro_rules! tagged {
         }
 
         impl $name {
-            /// Reads the object with this tag; `walk` walks its members, of which no more than the `wanted` ones are read, if any are named.
+            /// Reads the object with this tag; `walk` walks its members, which stand in `text`. No more than the `wanted` ones are read, if any
+            /// are named.
             pub(super) fn of_tag(
                 tag: &str,
                 text: &$crate::event::Text,
                 wanted: &[&str],
-                walk: impl FnOnce($crate::event::Visit<'_>, &dyn Fn(&str) -> bool) -> Result<(), $crate::event::NotJson>,
+                walk: impl FnOnce($crate::event::Visit<'_>) -> Result<(), $crate::event::NotJson>,
             ) -> Result<Self, $crate::head::typed::TypeError> {
                 match tag {
                     $(stringify!($variant) => {
@@ -361,7 +343,7 @@ macro_rules! tagged {
         impl $crate::head::typed::Typed for $name {
             fn read(text: &$crate::event::Text) -> Result<Self, $crate::head::typed::TypeError> {
                 let tag = $crate::head::typed::tag_of(text)?;
-                Self::of_tag(&tag, text, &[], |visit, _| {
+                Self::of_tag(&tag, text, &[], |visit| {
                     text.members(&mut |key, value| match key {
                         "tag" => std::ops::ControlFlow::Continue(()),
                         _ => visit(key, value),
@@ -397,20 +379,20 @@ pub(super) trait Record: Default {
     fn write_members(&self, out: &mut JsonWriter) -> Result<(), TypeError>;
 }
 
-/// Reads a record from its members: all of them, or no more than it takes to have the `wanted` ones.
+/// Reads a record from its members, which stand in `text`: all of them, or the `wanted` ones if any are named.
 pub(super) fn read_record<R: Record>(
     text: &Text,
     wanted: &[&str],
-    walk: impl FnOnce(Visit<'_>, &dyn Fn(&str) -> bool) -> Result<(), NotJson>,
+    walk: impl FnOnce(Visit<'_>) -> Result<(), NotJson>,
 ) -> Result<R, TypeError> {
-    let (mut record, missing, mut outcome) = (R::default(), Cell::new(wanted.len()), Ok(()));
-    let mut visit = |key: &str, value: Text| {
-        outcome = record.set(key, value);
-        missing.set(missing.get() - usize::from(missing.get() > 0 && wanted.contains(&key)));
+    let (mut record, mut outcome) = (R::default(), Ok(()));
+    let walked = walk(&mut |key, value| {
+        if !wanted.is_empty() && !wanted.contains(&key) {
+            return ControlFlow::Continue(());
+        }
+        outcome = record.set(key, text.sub(value));
         if outcome.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    };
-    // What follows the last of them does not matter, and neither does where that one ends.
-    let walked = walk(&mut visit, &|key| missing.get() == 1 && wanted.contains(&key));
+    });
     walked.map_err(TypeError::not_json(text))?;
     outcome.map(|()| record)
 }
@@ -422,7 +404,7 @@ pub(super) fn first_of(text: &Text, names: &[&str]) -> Result<Option<Text>, Type
         if !names.contains(&key) {
             return ControlFlow::Continue(());
         }
-        found = Some(value);
+        found = Some(text.sub(value));
         ControlFlow::Break(())
     });
     walked.map_err(TypeError::not_json(text))?;

@@ -1,7 +1,7 @@
 //! Folds events into the state of head and node, as hydra-node does when it starts.
 //!
 //! A value that a later event replaces is never read: it stays a part of the page that it came in. What is kept for long is copied out
-//! of its page, so that a page goes when its events do.
+//! of its page, so that a page goes when its events do: transactions, most of which go soon, only if they are still there after a while.
 
 mod beside;
 mod open;
@@ -52,6 +52,10 @@ pub enum FoldFault {
 /// So many unknown tags are remembered: hydra-node has some fifty in all, and a log may be anybody's.
 const MAX_UNKNOWN_TAGS: usize = 100;
 
+/// After so many bytes of events, transactions that are still there are copied out of their pages: the pages that they hold are no more than
+/// these. It is twenty pages or so; most transactions are in a snapshot long before.
+const HELD: usize = 8 << 20;
+
 /// The state that events lead to.
 #[derive(Clone, Debug, Default)]
 pub struct HeadFold {
@@ -62,6 +66,8 @@ pub struct HeadFold {
     unknown_tags: BTreeSet<String>,
     /// Whether an event was seen that only 2.2 and later write: from there on, events of other heads are passed over.
     is_guarded: bool,
+    /// Bytes of events since transactions were last copied out of their pages.
+    held: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -108,6 +114,7 @@ impl HeadFold {
     ///
     /// [`FoldError`]; the state is then as before the event, or partly changed, and means nothing any more.
     pub fn apply(&mut self, event: &StateEvent) -> Result<(), FoldError> {
+        self.let_pages_go(event.text().len());
         if has_no_effect(event.tag()) {
             return Ok(());
         }
@@ -127,6 +134,17 @@ impl HeadFold {
     /// Tags that were met and are not known here; events of them had no effect.
     pub fn unknown_tags(&self) -> impl Iterator<Item = &str> {
         self.unknown_tags.iter().map(String::as_str)
+    }
+
+    fn let_pages_go(&mut self, bytes: usize) {
+        self.held += bytes;
+        if self.held < HELD {
+            return;
+        }
+        self.held = 0;
+        if let HeadState::Open(open) = &mut self.head {
+            open.coordinated.edit(CoordinatedHeadState::set_apart);
+        }
     }
 
     fn unknown(&mut self, tag: &str) {
@@ -172,8 +190,11 @@ impl HeadFold {
                 }
             }
             C::TickObserved(tick) => {
-                let point = tick.chain_point.get().map(Json::get).transpose()?;
-                let slot = tick.chain_slot.get().cloned().or_else(|| point.and_then(slot_of_point));
+                let slot = match (tick.chain_slot, tick.chain_point) {
+                    (Field::Is(slot), _) => Some(slot),
+                    (_, Field::Is(point)) => slot_of_point(point.get()?),
+                    _ => None,
+                };
                 if let Some(slot) = slot {
                     self.slot(slot, tick.chain_time.get());
                 }
@@ -219,12 +240,17 @@ impl HeadFold {
     }
 }
 
-/// The members that matter of large events; none: all. An event that lacks one of them is read to its end.
+/// The members that matter, of the events that there are many of; none: all.
 fn wanted(tag: &str) -> &'static [&'static str] {
     match tag {
+        "TransactionReceived" => &["tx"],
+        "TransactionAppliedToLocalUTxO" => &["headId", "newLocalUTxO", "tx"],
+        "TickObserved" => &["chainPoint", "chainSlot", "chainTime"],
         "PartySignedSnapshot" => &["party", "signature"],
         "SnapshotConfirmed" => &["headId", "signatures", "snapshot"],
-        "SnapshotRequested" => &["newCurrentDepositTxId", "newLocalTxs", "newLocalUTxO", "requestedTxIds", "snapshot"],
+        "SnapshotRequested" => {
+            &["newCurrentDepositTxId", "newLocalTxs", "newLocalUTxO", "requestedSnapshot", "requestedTxIds", "snapshot"]
+        }
         _ => &[],
     }
 }
@@ -316,4 +342,28 @@ fn apart<T>(field: Field<Json<T>>) -> Field<Json<T>> {
 
 fn raw(json: &str) -> Json<Raw> {
     Json::from(crate::event::Text::from(bytestring::ByteString::from(json)))
+}
+
+#[cfg(test)]
+mod tests {
+    use bytestring::ByteString;
+
+    use super::*;
+    use crate::event::Text;
+
+    #[test]
+    fn a_transaction_that_stays_does_not_keep_the_page_that_it_came_in() {
+        let opened = r#"{"eventId":0,"stateChanged":{"tag":"HeadOpened","chainState":{},"headId":"ab","headSeed":"00","parameters":{},"parties":[]}}"#;
+        let received =
+            r#"{"eventId":1,"stateChanged":{"tag":"TransactionReceived","tx":{"cborHex":"00","txId":"aa"}}}"#;
+        let page = ByteString::from(format!("{received}{}", " ".repeat(HELD)));
+        let mut fold = HeadFold::new();
+        fold.apply(&StateEvent::parse(opened).unwrap()).unwrap();
+        fold.apply(&StateEvent::of_text(Text::of(&page, 0..received.len()).unwrap()).unwrap()).unwrap();
+        assert!(!page.as_bytes().is_unique());
+        let large = format!(r#"{{"eventId":2,"stateChanged":{{"tag":"CommitApproved","of":"{}"}}}}"#, "x".repeat(HELD));
+        fold.apply(&StateEvent::parse(large).unwrap()).unwrap();
+        assert!(page.as_bytes().is_unique());
+        assert!(fold.state().to_json().contains(r#""allTxs":{"aa":{"cborHex":"00","txId":"aa"}}"#));
+    }
 }

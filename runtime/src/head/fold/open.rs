@@ -20,10 +20,10 @@ impl CoordinatedHeadState {
             C::TransactionReceived(received) => {
                 let tx = required(&received.tx, "tx")?;
                 let id = tx_id(tx)?;
-                self.all_txs.edit(|all| all.insert(id, tx.apart()));
+                self.all_txs.edit(|all| all.insert(id, tx.clone()));
             }
             C::TransactionAppliedToLocalUTxO(applied) => {
-                let tx = required(&applied.tx, "tx")?.apart();
+                let tx = required(&applied.tx, "tx")?.clone();
                 self.local_utxo = match applied.new_local_utxo {
                     Field::Is(utxo) => Field::Is(utxo),
                     _ => self.with(&tx)?,
@@ -55,6 +55,16 @@ impl CoordinatedHeadState {
         Ok(())
     }
 
+    /// Takes the transactions that are still there out of the pages that they came in.
+    pub(super) fn set_apart(&mut self) {
+        if let Field::Is(all) = &mut self.all_txs {
+            all.values_mut().for_each(|tx| *tx = tx.apart());
+        }
+        if let Field::Is(local) = &mut self.local_txs {
+            local.iter_mut().for_each(|tx| *tx = tx.apart());
+        }
+    }
+
     fn with(&self, tx: &Json<Tx>) -> Result<Field<Json<Utxo>>, FoldFault> {
         let set = required(&self.local_utxo, "localUTxO")?.get()?;
         Ok(Field::Is(Json::of(&apply(set, &tx.get()?)?)?))
@@ -69,7 +79,10 @@ impl CoordinatedHeadState {
             _ => confirmed_ids(&snapshot)?,
         };
         self.all_txs.edit(|all| in_snapshot.iter().for_each(|id| drop(all.remove(id))));
-        let txs: Vec<Json<Tx>> = requested.new_local_txs.get().into_iter().flatten().map(Json::apart).collect();
+        let txs = match requested.new_local_txs {
+            Field::Is(txs) => txs,
+            _ => Vec::new(),
+        };
         self.local_utxo = match requested.new_local_utxo {
             Field::Is(utxo) => Field::Is(utxo),
             _ => {
