@@ -53,6 +53,7 @@ mod error_chain;
 pub mod event;
 pub mod head;
 pub mod node;
+mod own_listeners;
 pub mod sample;
 pub mod sink;
 pub mod sink_store;

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use hydrant::component::{ClockGrant, ComponentSink, FolderGrant, Grants, Limits, RandomGrant, SecretPlace};
+use hydrant::component::{
+    ClockGrant, ComponentSink, FolderGrant, Grants, HttpGrants, Limits, RandomGrant, SecretPlace,
+};
 use hydrant::event::StateEvent;
 use hydrant::sink::{Delivery, EventSink, SinkError};
 
@@ -30,6 +32,7 @@ fn all(folder: &Folder, writable: bool) -> Grants {
         folders: vec![FolderGrant { path: folder.path("granted"), writable }],
         secrets: [("token".to_owned(), SecretPlace::File(token))].into(),
         env: vec!["PROBE".to_owned()],
+        http: HttpGrants::default(),
         clock: ClockGrant::Real,
         random: RandomGrant::Real,
     }

@@ -197,6 +197,7 @@ fn no_limit_is_without_a_test() {
         include_str!("detached.rs"),
         include_str!("source_component.rs"),
         include_str!("compile.rs"),
+        include_str!("http.rs"),
     ]
     .concat();
     for limit in &LIMITS {

@@ -27,6 +27,7 @@ mod harness;
 mod head;
 mod head_stories;
 mod hostile;
+mod http;
 mod hydrate;
 mod languages;
 mod limits;

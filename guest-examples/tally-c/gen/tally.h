@@ -129,7 +129,7 @@ typedef struct hydrant_events_types_format_t {
 
 // A right that a sink cannot work without.
 typedef struct hydrant_events_types_need_t {
-  // What is needed: `key-value`, `dir` (at least one folder), `clock` (the time, or the event's), `random`, `env:NAME` or `secret:NAME`. What is
+  // What is needed: `key-value`, `dir` (at least one folder), `http` (requests), `clock` (the time, or the event's), `random`, `env:NAME` or `secret:NAME`. What is
   // not named here is not given, even if it was granted; only clocks and random numbers are as the operator configured them in any case.
   tally_string_t   grant;
   // Why, in words for the operator who has to decide.

@@ -15,6 +15,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinHandle;
 
 use super::routes::Admin;
+use crate::own_listeners::OwnListener;
 
 /// Why the API cannot listen.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +55,7 @@ pub(super) const MIN_TOKEN: usize = 16;
 pub struct Listening {
     task: JoinHandle<()>,
     socket: Option<PathBuf>,
+    _own: Option<OwnListener>,
     /// The address, for TCP.
     pub address: Option<SocketAddr>,
 }
@@ -104,7 +106,7 @@ pub async fn listen_unix(admin: Admin, path: &Path) -> Result<Listening, ListenE
             tracing::error!("the admin API ended: {error}");
         }
     });
-    Ok(Listening { task, socket: Some(path.to_owned()), address: None })
+    Ok(Listening { task, socket: Some(path.to_owned()), _own: None, address: None })
 }
 
 /// Listens on an address; every request has to carry the token of this file as `Authorization: Bearer TOKEN`.
@@ -123,7 +125,7 @@ pub async fn listen_tcp(admin: Admin, address: SocketAddr, token_file: &Path) ->
             tracing::error!("the admin API ended: {error}");
         }
     });
-    Ok(Listening { task, socket: None, address: Some(address) })
+    Ok(Listening { task, socket: None, _own: Some(OwnListener::at(address)), address: Some(address) })
 }
 
 pub(super) fn read_token(path: &Path) -> Result<String, ListenError> {

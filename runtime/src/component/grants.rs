@@ -9,6 +9,8 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
+use super::http_grants::HttpGrants;
+
 /// The longest secret taken, in bytes: keys and tokens have hundreds.
 pub const MAX_SECRET: u64 = 64 * 1024;
 
@@ -23,6 +25,8 @@ pub struct Grants {
     pub secrets: BTreeMap<String, SecretPlace>,
     /// Variables of our own environment.
     pub env: Vec<String>,
+    /// Requests that it may make.
+    pub http: HttpGrants,
     /// What its clocks say.
     pub clock: ClockGrant,
     /// What its random numbers are.
@@ -100,7 +104,7 @@ impl FromStr for RandomGrant {
 /// A right that a component says it cannot work without.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Need {
-    /// `key-value`, `dir`, `clock`, `random`, `env:NAME` or `secret:NAME`.
+    /// `key-value`, `dir`, `http`, `clock`, `random`, `env:NAME` or `secret:NAME`.
     pub grant: String,
     /// Why, in its own words.
     pub reason: String,
@@ -147,6 +151,9 @@ impl Grants {
         if !asks("dir") {
             given.folders.clear();
         }
+        if !asks("http") {
+            given.http.rules.clear();
+        }
         given.env.retain(|name| asks(&format!("env:{name}")));
         given.secrets.retain(|name, _| asks(&format!("secret:{name}")));
         let (granted, kept) = (self.count(), given.count());
@@ -157,7 +164,7 @@ impl Grants {
     }
 
     fn count(&self) -> usize {
-        self.folders.len() + self.env.len() + self.secrets.len()
+        self.folders.len() + self.env.len() + self.secrets.len() + self.http.rules.len()
     }
 
     fn meets(&self, need: &str) -> Result<(), String> {
@@ -168,6 +175,7 @@ impl Grants {
             }
             None if need == "key-value" => (self.key_value, "grant.key-value=yes".to_owned()),
             None if need == "dir" => (!self.folders.is_empty(), "grant.dir=PATH:ro".to_owned()),
+            None if need == "http" => (!self.http.rules.is_empty(), "grant.http=https://HOST/PATH/*".to_owned()),
             None if need == "clock" => (self.clock != ClockGrant::None, "grant.clock=event-time or real".to_owned()),
             None if need == "random" => (self.random != RandomGrant::None, "grant.random=seeded or real".to_owned()),
             _ => return Err("this hydrant does not know how to give".to_owned()),
@@ -213,6 +221,7 @@ mod tests {
             folders: vec![FolderGrant { path: "/srv".into(), writable: false }],
             secrets: [("token".to_owned(), SecretPlace::Env("T".to_owned()))].into(),
             env: vec!["LANG".to_owned()],
+            http: HttpGrants { rules: vec!["https://a.example/".parse().unwrap()], addresses: Vec::new() },
             clock: ClockGrant::Real,
             random: RandomGrant::Real,
         }
@@ -224,6 +233,7 @@ mod tests {
             ("key-value", "grant.key-value=yes"),
             ("dir", "grant.dir="),
             ("env:LANG", "grant.env=LANG"),
+            ("http", "grant.http="),
             ("secret:token", "secret.token="),
             ("clock", "grant.clock="),
             ("random", "grant.random="),
@@ -240,9 +250,9 @@ mod tests {
     #[test]
     fn what_is_not_asked_for_is_not_given() {
         let given = all().asked(&[need("secret:token")], "s").unwrap();
-        assert_eq!((given.folders.len(), given.env.len(), given.secrets.len()), (0, 0, 1));
-        let given = all().asked(&[need("dir"), need("env:LANG")], "s").unwrap();
-        assert_eq!((given.folders.len(), given.env.len(), given.secrets.len()), (1, 1, 0));
+        assert_eq!((given.count(), given.secrets.len()), (1, 1));
+        let given = all().asked(&[need("dir"), need("env:LANG"), need("http")], "s").unwrap();
+        assert_eq!((given.count(), given.secrets.len()), (3, 0));
     }
 
     #[test]

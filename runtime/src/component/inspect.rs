@@ -128,12 +128,13 @@ impl Described {
 }
 
 /// What interfaces are to a component that was granted nothing, by the beginning of their names.
-const MEANINGS: [(&str, &str); 15] = [
+const MEANINGS: [(&str, &str); 16] = [
     ("hydrant:events/types", "types alone"),
     ("hydrant:events/log", "log lines, bounded in number and length"),
     ("hydrant:events/key-value", "state with the host; refused unless granted (grant.key-value)"),
     ("hydrant:events/secrets", "no secret unless granted (secret.NAME)"),
     ("wasi:filesystem/", "no folder unless granted (grant.dir)"),
+    ("wasi:http/", "no request unless granted (grant.http)"),
     ("wasi:sockets/", "refused; there are no sockets"),
     ("wasi:clocks/", "zero unless granted (grant.clock); waiting, within the wall-clock limits"),
     ("wasi:random/", "zeros unless granted (grant.random)"),
@@ -158,9 +159,11 @@ mod tests {
     #[test]
     fn every_interface_that_is_linked_has_a_meaning() {
         // All that a host of WASI 0.2 offers to a command.
-        for package in ["cli/environment", "cli/exit", "cli/stdin", "cli/terminal-input", "filesystem/preopens"] {
+        for package in
+            ["cli/environment", "cli/exit", "cli/stdin", "cli/terminal-input", "filesystem/preopens", "http/types"]
+        {
             assert_ne!(meaning(&format!("wasi:{package}@0.2.6")), "not provided");
         }
-        assert_eq!(meaning("wasi:http/types@0.2.6"), "not provided");
+        assert_eq!(meaning("wasi:keyvalue/store@0.2.0"), "not provided");
     }
 }

@@ -12,6 +12,7 @@ mod engine;
 mod failure;
 mod grants;
 mod host;
+mod http_grants;
 mod inspect;
 mod instance;
 mod interface;
@@ -31,6 +32,8 @@ pub use failure::{FailureKind, GuestFailure};
 pub use grants::{
     ClockGrant, FolderGrant, GrantError, Grants, MAX_SECRET, MissingGrant, Need, RandomGrant, SecretPlace,
 };
+pub use host::{Resolve, SystemResolver};
+pub use http_grants::{HttpGrants, HttpRule};
 pub use inspect::{Described, Import, InspectError, Inspection, Role};
 pub use limits::{LIMITS, Limit, LimitError, Limits, Preset, Unit};
 pub use load::{LoadError, MAX_COMPONENT, SinkComponent, check_pin, read_component};

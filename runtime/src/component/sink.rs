@@ -1,5 +1,7 @@
 //! A component as an [`EventSink`].
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use super::bindings::handover;
@@ -7,7 +9,7 @@ use super::cache::short_digest;
 use super::convert::{self, ColumnBuffers, Columns};
 use super::failure::{FailureKind, GuestFailure};
 use super::grants::Grants;
-use super::host::{GuestLog, HostState};
+use super::host::{GuestLog, HostState, Resolve, system_resolver};
 use super::instance::GuestInstance;
 use super::limits::Limits;
 use super::load::SinkComponent;
@@ -26,6 +28,7 @@ pub struct ComponentSink {
     limits: Limits,
     config: Vec<(String, String)>,
     grants: Grants,
+    resolver: Arc<dyn Resolve>,
     log: GuestLog,
     key_value: Option<KeyValue>,
     manifest: Option<Manifest>,
@@ -38,14 +41,31 @@ impl ComponentSink {
     pub fn new(name: &str, component: SinkComponent, limits: Limits, config: Vec<(String, String)>) -> Self {
         let log = GuestLog::new(name);
         let buffers = ColumnBuffers::default();
-        let grants = Grants::default();
-        Self { component, limits, config, grants, log, key_value: None, manifest: None, instance: None, buffers }
+        let (grants, resolver) = (Grants::default(), system_resolver());
+        Self {
+            component,
+            limits,
+            config,
+            grants,
+            resolver,
+            log,
+            key_value: None,
+            manifest: None,
+            instance: None,
+            buffers,
+        }
     }
 
     /// Grants it these rights; it has them as far as its manifest asks for them.
     #[must_use]
     pub fn with_grants(self, grants: Grants) -> Self {
         Self { grants, ..self }
+    }
+
+    /// Lets another than the system find the hosts of its requests.
+    #[must_use]
+    pub fn with_resolver(self, resolver: Arc<dyn Resolve>) -> Self {
+        Self { resolver, ..self }
     }
 
     /// Gives the sink its key-value, if the component imports it and it was granted. Whoever drives the sink commits the writes.
@@ -106,7 +126,7 @@ impl ComponentSink {
         }
         let needs = self.manifest.as_ref().map(|manifest| manifest.needs.as_slice()).unwrap_or_default();
         let rights = self.grants.asked(needs, self.log.sink()).map_err(|missing| fatal(&missing))?;
-        let state = HostState::new(&self.limits, &self.log, &rights, self.component.digest().seed());
+        let state = HostState::new(&self.limits, &self.log, &rights, self.component.digest().seed(), &self.resolver);
         Ok(state.map_err(|error| fatal(&error))?.with_key_value(self.key_value.as_ref()))
     }
 }

@@ -11,7 +11,7 @@ use super::bindings::event_source::{self, SourceError as Said};
 use super::convert;
 use super::failure::GuestFailure;
 use super::grants::{Grants, Need};
-use super::host::{GuestLog, HostState};
+use super::host::{GuestLog, HostState, system_resolver};
 use super::limits::Limits;
 use super::manifest::Manifest;
 use super::source_instance::{SourceComponent, SourceInstance};
@@ -302,7 +302,8 @@ impl Connection {
     fn state(&self) -> Result<HostState, SourceError> {
         let needs = self.needs.as_deref().unwrap_or_default();
         let rights = self.grants.asked(needs, &self.name).map_err(|missing| self.refused(missing.to_string()))?;
-        let state = HostState::new(&self.limits, &self.log, &rights, self.component.digest().seed());
+        let state =
+            HostState::new(&self.limits, &self.log, &rights, self.component.digest().seed(), &system_resolver());
         state.map_err(|error| self.refused(error.to_string()))
     }
 

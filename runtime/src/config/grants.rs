@@ -1,14 +1,19 @@
 //! What is granted to a component: `grant.NAME=` and `secret.NAME=`.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
+
+use ipnet::IpNet;
 
 use super::settings::Settings;
 use super::{ConfigError, read};
-use crate::component::{FolderGrant, Grants, SecretPlace};
+use crate::component::{FolderGrant, Grants, HttpGrants, SecretPlace};
 
 /// The parameters there are, for error messages.
-pub(super) const GRANTS: [&str; 5] = ["grant.clock", "grant.dir", "grant.env", "grant.random", "secret.NAME"];
+pub(super) const GRANTS: [&str; 7] =
+    ["grant.clock", "grant.dir", "grant.env", "grant.http", "grant.http-addresses", "grant.random", "secret.NAME"];
 
 /// What sinks have besides.
 pub(super) const GRANT_KEY_VALUE: &str = "grant.key-value";
@@ -29,6 +34,10 @@ pub(super) fn take_grants(settings: &mut Settings) -> Result<Grants, ConfigError
         folders: settings.take_parsed("grant.dir", folders)?.unwrap_or_default(),
         secrets,
         env: settings.take_parsed("grant.env", names)?.unwrap_or_default(),
+        http: HttpGrants {
+            rules: settings.take_parsed("grant.http", list)?.unwrap_or_default(),
+            addresses: settings.take_parsed("grant.http-addresses", ranges)?.unwrap_or_default(),
+        },
         clock: settings.take_parsed("grant.clock", read)?.unwrap_or_default(),
         random: settings.take_parsed("grant.random", read)?.unwrap_or_default(),
     })
@@ -58,6 +67,20 @@ fn folder(text: &str) -> Result<FolderGrant, String> {
             "expected a folder and what may be done in it, as /var/lib/logs:ro or /var/lib/out:rw, not {text:?}"
         )),
     }
+}
+
+fn list<T: FromStr<Err = String>>(text: &str) -> Result<Vec<T>, String> {
+    text.split(',').map(|part| part.trim().parse()).collect()
+}
+
+/// Ranges as `10.0.0.0/8`, or single addresses.
+fn ranges(text: &str) -> Result<Vec<IpNet>, String> {
+    let range = |part: &str| {
+        let part = part.trim();
+        let range = part.parse::<IpNet>().or_else(|_| part.parse::<IpAddr>().map(IpNet::from));
+        range.map_err(|_| format!("expected an address or a range of them, as 10.0.0.0/8, not {part:?}"))
+    };
+    text.split(',').map(range).collect()
 }
 
 fn names(text: &str) -> Result<Vec<String>, String> {
@@ -98,6 +121,8 @@ mod tests {
         let grants = take(&[
             ("grant.dir", "/a:ro,/b:c:rw"),
             ("grant.env", "LANG,TZ"),
+            ("grant.http", "GET|POST https://a.example/v1/*,http://b.example"),
+            ("grant.http-addresses", "10.0.0.0/8,127.0.0.1"),
             ("grant.clock", "event-time"),
             ("grant.random", "seeded"),
             ("secret.token", "env:TOKEN"),
@@ -107,6 +132,9 @@ mod tests {
         let folder = |path: &str, writable| FolderGrant { path: path.into(), writable };
         assert_eq!(grants.folders, [folder("/a", false), folder("/b:c", true)]);
         assert_eq!(grants.env, ["LANG", "TZ"]);
+        let rules: Vec<String> = grants.http.rules.iter().map(ToString::to_string).collect();
+        assert_eq!(rules, ["GET|POST https://a.example/v1/*", "http://b.example"]);
+        assert_eq!(grants.http.addresses, ["10.0.0.0/8", "127.0.0.1/32"].map(|range| range.parse().unwrap()));
         assert_eq!((grants.clock, grants.random), (ClockGrant::EventTime, RandomGrant::Seeded));
         assert_eq!(grants.secrets["token"], SecretPlace::Env("TOKEN".to_owned()));
         assert_eq!(grants.secrets["key"], SecretPlace::File("/run/key".into()));
@@ -121,6 +149,10 @@ mod tests {
             ("grant.dir", ":ro"),
             ("grant.env", ""),
             ("grant.env", "A=B"),
+            ("grant.http", "a.example"),
+            ("grant.http", "https://a.example,"),
+            ("grant.http-addresses", "localhost"),
+            ("grant.http-addresses", "10.0.0.0/33"),
             ("grant.clock", "utc"),
             ("grant.random", "yes"),
             ("secret.token", "hunter2"),

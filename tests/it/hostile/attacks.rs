@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use hydrant::component::Grants;
+
 use crate::harness::guest;
 use crate::wat_sinks::{DURABLE, asks_for_random, component_wat, leaks_handles, sink_wat};
 
@@ -23,21 +25,22 @@ pub(super) struct Attack {
     pub(super) tries: String,
     pub(super) wasm: Vec<u8>,
     pub(super) config: Vec<(String, String)>,
+    pub(super) grants: Grants,
     pub(super) must: Must,
 }
 
 fn wat(tries: &str, text: &str, must: Must) -> Attack {
     let wasm = wat::parse_str(text).unwrap_or_else(|error| panic!("{tries}: {error}"));
-    Attack { tries: tries.to_owned(), wasm, config: Vec::new(), must }
+    Attack { tries: tries.to_owned(), wasm, config: Vec::new(), grants: Grants::default(), must }
 }
 
 fn binary(tries: &str, wasm: Vec<u8>, must: Must) -> Attack {
-    Attack { tries: tries.to_owned(), wasm, config: Vec::new(), must }
+    Attack { tries: tries.to_owned(), wasm, config: Vec::new(), grants: Grants::default(), must }
 }
 
-fn rust(tries: &str, name: &str, config: &[(&str, &str)], must: Must) -> Attack {
+pub(super) fn rust(tries: &str, name: &str, config: &[(&str, &str)], must: Must) -> Attack {
     let config = config.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    Attack { tries: tries.to_owned(), wasm: fs::read(guest(name)).unwrap(), config, must }
+    Attack { tries: tries.to_owned(), wasm: fs::read(guest(name)).unwrap(), config, grants: Grants::default(), must }
 }
 
 /// A sink whose `put` does this and then answers with what lies at 0: zeros, which say durable.

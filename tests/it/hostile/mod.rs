@@ -1,6 +1,7 @@
 //! Components that try to harm their host, one after another, while a good sink beside them must stay on time.
 
 mod attacks;
+mod requests;
 
 use std::fs;
 use std::process::Command;
@@ -16,7 +17,7 @@ use crate::harness::{Folder, block_on, compiler, component_sink, events, limits_
 use attacks::{Attack, Must};
 
 /// Tight, so that each attack is over soon.
-const LIMITS: [(&str, &str); 9] = [
+const LIMITS: [(&str, &str); 11] = [
     ("fuel", "5000000"),
     ("open-fuel", "50000000"),
     ("flush-fuel", "5000000"),
@@ -26,6 +27,8 @@ const LIMITS: [(&str, &str); 9] = [
     ("memory", "64MiB"),
     ("compile-memory", "256MiB"),
     ("compile-cpu", "10s"),
+    ("http-timeout", "200ms"),
+    ("http-response-bytes", "64KiB"),
 ];
 
 /// By which each attack must be over: the longest limit, its backstop, and a busy machine.
@@ -43,7 +46,8 @@ fn come_of(attack: &Attack, engine: &SinkEngine, cache: &CompileCache, limits: &
         Ok(component) => component,
         Err(error) => return Came::Refused(error),
     };
-    let mut sink = ComponentSink::new("hostile", component, limits.clone(), attack.config.clone());
+    let sink = ComponentSink::new("hostile", component, limits.clone(), attack.config.clone());
+    let mut sink = sink.with_grants(attack.grants.clone());
     block_on(drive(&mut sink)).map_or_else(Came::Failed, |()| Came::Through)
 }
 
@@ -112,7 +116,7 @@ fn in_a_process_of_its_own() {
     let cache = CompileCache::open(folder.path("components"), compiler()).unwrap();
     let limits = limits_of(&LIMITS);
     let engine = SinkEngine::new(limits.stack).unwrap();
-    let attacks = attacks::all();
+    let attacks: Vec<Attack> = attacks::all().into_iter().chain(requests::all()).collect();
     assert!(attacks.len() >= 40, "{}", attacks.len());
     let stop = Arc::new(AtomicBool::new(false));
     let neighbour = good_neighbour(Arc::clone(&stop));

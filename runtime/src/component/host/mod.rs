@@ -2,12 +2,14 @@
 
 mod clock;
 mod guest_log;
+mod http;
 mod key_value;
 mod log;
 mod secrets;
 mod stdio;
 
 use std::io;
+use std::sync::Arc;
 
 use rand_core::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
@@ -15,13 +17,17 @@ use wasmtime::component::{HasSelf, Linker, ResourceTable};
 use wasmtime_wasi::clocks::{MonotonicClock, WallClock};
 use wasmtime_wasi::random::{Deterministic, thread_rng};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 pub(super) use clock::EventClock;
 pub(super) use guest_log::GuestLog;
+use http::Outbound;
+pub use http::{Resolve, SystemResolver};
 use secrets::Secrets;
 
 use super::bindings;
 use super::grants::{ClockGrant, FolderGrant, GrantError, Grants, RandomGrant};
+use super::http_grants::HttpGrants;
 use super::limiter::StoreLimiter;
 use super::limits::Limits;
 use crate::sink_store::KeyValue;
@@ -36,6 +42,8 @@ pub(super) struct HostState {
     /// What the clocks say if they were granted as `event-time`.
     pub(super) clock: EventClock,
     secrets: Secrets,
+    http: WasiHttpCtx,
+    outbound: Outbound,
 }
 
 impl HostState {
@@ -44,12 +52,18 @@ impl HostState {
         Self::with(nothing(limits, log).build(), limits, log)
     }
 
-    /// These rights are given, and no others. `seed` is where seeded random numbers begin.
+    /// These rights are given, and no others. `seed` is where seeded random numbers begin, `resolver` who finds hosts.
     ///
     /// # Errors
     ///
     /// If a folder, a secret or a variable is not there.
-    pub(super) fn new(limits: &Limits, log: &GuestLog, rights: &Grants, seed: [u8; 16]) -> Result<Self, GrantError> {
+    pub(super) fn new(
+        limits: &Limits,
+        log: &GuestLog,
+        rights: &Grants,
+        seed: [u8; 16],
+        resolver: &Arc<dyn Resolve>,
+    ) -> Result<Self, GrantError> {
         let mut wasi = nothing(limits, log);
         for FolderGrant { path, writable } in &rights.folders {
             let may = if *writable { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
@@ -74,7 +88,8 @@ impl HostState {
         for (name, place) in &rights.secrets {
             secrets.0.insert(name.clone(), place.read(name)?);
         }
-        Ok(Self { clock, secrets, ..Self::with(wasi.build(), limits, log) })
+        let outbound = Outbound::new(&rights.http, resolver, limits, log);
+        Ok(Self { clock, secrets, outbound, ..Self::with(wasi.build(), limits, log) })
     }
 
     /// The same, with the sink's key-value.
@@ -93,8 +108,15 @@ impl HostState {
             key_value: None,
             clock: EventClock::default(),
             secrets: Secrets::default(),
+            http: WasiHttpCtx::new(),
+            outbound: Outbound::new(&HttpGrants::default(), &system_resolver(), limits, log),
         }
     }
+}
+
+/// Finds hosts as every program on this machine does.
+pub(super) fn system_resolver() -> Arc<dyn Resolve> {
+    Arc::new(SystemResolver)
 }
 
 fn nothing(limits: &Limits, log: &GuestLog) -> WasiCtxBuilder {
@@ -132,15 +154,22 @@ impl std::fmt::Debug for HostState {
     }
 }
 
+impl WasiHttpView for HostState {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.outbound, table: &mut self.table, ctx: &mut self.http }
+    }
+}
+
 impl WasiView for HostState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
     }
 }
 
-/// Adds everything a component may import: all of WASI 0.2, denying what was not granted, and our own interfaces.
+/// Adds everything a component may import: all of WASI 0.2 with HTTP, denying what was not granted, and our own interfaces.
 pub(super) fn add_to_linker(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
     bindings::key_value::add_to_linker::<HostState, HasSelf<Option<KeyValue>>>(linker, |state| &mut state.key_value)?;
     bindings::secrets::add_to_linker::<HostState, HasSelf<Secrets>>(linker, |state| &mut state.secrets)?;
     bindings::log::add_to_linker::<HostState, HasSelf<GuestLog>>(linker, |state| &mut state.log)

@@ -72,6 +72,14 @@ pub struct Limits {
     pub page_bytes: u64,
     /// Random bytes given in one call.
     pub random_bytes: u64,
+    /// HTTP requests open at once.
+    pub http_requests: u64,
+    /// Bytes of a request's body.
+    pub http_request_bytes: u64,
+    /// Bytes of an answer's body.
+    pub http_response_bytes: u64,
+    /// Wall-clock time of a request with its answer.
+    pub http_timeout: u64,
     /// Keys that a sink keeps with the host.
     pub key_value_keys: u64,
     /// Bytes of the keys and values that a sink keeps with the host.
@@ -148,6 +156,10 @@ impl Limits {
             handover_bytes: 0,
             page_bytes: 0,
             random_bytes: 0,
+            http_requests: 0,
+            http_request_bytes: 0,
+            http_response_bytes: 0,
+            http_timeout: 0,
             key_value_keys: 0,
             key_value_bytes: 0,
             stack: 0,

@@ -9,7 +9,7 @@ const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
 
 /// All limits. The defaults rest on measurements of guests in seven languages.
-pub static LIMITS: [Limit; 21] = [
+pub static LIMITS: [Limit; 25] = [
     Limit {
         name: "fuel",
         unit: Unit::Count,
@@ -144,6 +144,42 @@ pub static LIMITS: [Limit; 21] = [
         max: 16 * MIB,
         reason: "bounds the random bytes that the host makes in one call; nothing else interrupts that work",
         field: |limits| &mut limits.random_bytes,
+    },
+    Limit {
+        name: "http-requests",
+        unit: Unit::Count,
+        default: 8,
+        min: 1,
+        max: 1_000,
+        reason: "bounds the HTTP requests that are open at once, each of which is a connection of the host",
+        field: |limits| &mut limits.http_requests,
+    },
+    Limit {
+        name: "http-request-bytes",
+        unit: Unit::Bytes,
+        default: 4 * MIB,
+        min: 0,
+        max: 1_024 * MIB,
+        reason: "bounds the body of a request; an event has up to some megabytes",
+        field: |limits| &mut limits.http_request_bytes,
+    },
+    Limit {
+        name: "http-response-bytes",
+        unit: Unit::Bytes,
+        default: 4 * MIB,
+        min: 0,
+        max: 1_024 * MIB,
+        reason: "bounds the body of an answer, whoever sends it; its headers have 64 KiB at most",
+        field: |limits| &mut limits.http_response_bytes,
+    },
+    Limit {
+        name: "http-timeout",
+        unit: Unit::Time,
+        default: 30 * SECOND,
+        min: 1,
+        max: 10 * MINUTE,
+        reason: "bounds a request from finding its host to the last byte of the answer, however slowly that drips",
+        field: |limits| &mut limits.http_timeout,
     },
     Limit {
         name: "key-value-keys",
