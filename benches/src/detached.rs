@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use hydrant::component::{CompileCache, Compiler, ComponentVersions, Limits, SinkEngine};
+use hydrant::component::{CompileCache, Compiler, ComponentVersions, Consent, Limits, SinkEngine};
 use hydrant::delivery::{Detached, DetachedPolicy, DetachedSink, GuestWorkers, Lineage, Window};
 use hydrant::sink_store::SinkStore;
 use hydrant::source::{EventSource, LocalSource, Reopen};
@@ -32,7 +32,7 @@ pub(crate) async fn component(
 ) -> anyhow::Result<DetachedSink> {
     let versions = ComponentVersions {
         grants: hydrant::component::Grants { key_value: true, ..Default::default() },
-        pinned: None,
+        consent: Consent::default(),
         name: name.to_owned(),
         engine: engine.clone(),
         cache: CompileCache::open(target.join("bench/components"), Compiler::InProcess)?,

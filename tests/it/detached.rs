@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use hydrant::component::{ComponentVersions, Grants, SinkEngine};
+use hydrant::component::{ComponentVersions, Consent, Grants, SinkEngine};
 use hydrant::delivery::{
     Departure, Detached, DetachedPolicy, DetachedSink, FlushPolicy, From, GuestWorkers, InlineSink, OnDivergence,
     OnFailure, OnGap, OnReject, Order, SinkState, SinkStatus, TagFilter, Window,
@@ -172,7 +172,7 @@ impl World {
         let all = limits_of(limits);
         ComponentVersions {
             grants: Grants { key_value: true, ..Grants::default() },
-            pinned: None,
+            consent: Consent::default(),
             name: name.to_owned(),
             engine: SinkEngine::new(all.stack).unwrap(),
             cache: cache(),

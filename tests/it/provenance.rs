@@ -1,6 +1,8 @@
 //! Which component runs, and what can be known of one before it does.
 
 use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
 
 use serde_json::Value;
 
@@ -101,4 +103,101 @@ fn a_source_can_be_pinned_too() {
     assert_exit(&refused, 2);
     assert!(stderr(&refused).contains("pins another"), "{}", stderr(&refused));
     assert!(fs::read_to_string(&log).unwrap() == lines(0..3));
+}
+
+/// A configuration with one sink, its component in the same folder.
+fn configured(folder: &Folder, name: &str, more: &str) -> PathBuf {
+    let component = folder.path("s.wasm");
+    fs::copy(guest(name), &component).unwrap();
+    let log = folder.file("log", lines(0..3));
+    let (log, component, data) = (log.display(), component.display(), folder.path("data"));
+    let text = format!(
+        "event-source = \"file://{log}\"\ndata-dir = \"{}\"\n[[event-sink]]\nuri = \"wasm:{component}\"\nname = \"s\"\n{more}\n",
+        data.display()
+    );
+    folder.file("hydrant.toml", text)
+}
+
+fn sink(arguments: &[&str], config: &Path) -> Output {
+    hydrant().arg("sink").args(arguments).arg("--config").arg(config).output().unwrap()
+}
+
+fn run(config: &Path) -> Output {
+    hydrant().args(["run", "--once", "--config"]).arg(config).output().unwrap()
+}
+
+#[test]
+fn the_first_use_is_written_down_and_a_changed_component_is_not_started_before_it_is_accepted() {
+    let folder = Folder::new();
+    let config = configured(&folder, "printer", "");
+    let first = run(&config);
+    assert_exit(&first, 0);
+    assert!(stderr(&first).contains("first use of sha256:"), "{}", stderr(&first));
+    let lock = fs::read_to_string(folder.path("hydrant.lock")).unwrap();
+    assert!(lock.contains(&digest("printer")), "{lock}");
+    assert_exit(&run(&config), 0);
+    assert_eq!(fs::read_to_string(folder.path("hydrant.lock")).unwrap(), lock);
+
+    // A changed component that asks for more.
+    let changed = folder.path("s.wasm");
+    fs::copy(guest("requester"), &changed).unwrap();
+    let refused = run(&config);
+    assert_exit(&refused, 2);
+    assert!(stderr(&refused).contains("hydrant sink accept s --config"), "{}", stderr(&refused));
+    let seen = sink(&["inspect", changed.to_str().unwrap(), "--sink", "s"], &config);
+    assert_exit(&seen, 0);
+    assert!(stdout(&seen).contains("it needs http now: \"to ask\""), "{}", stdout(&seen));
+    let seen = sink(&["inspect", "--json", changed.to_str().unwrap(), "--sink", "s"], &config);
+    let seen: Value = serde_json::from_str(&stdout(&seen)).unwrap();
+    assert_eq!(seen["differences"].as_array().unwrap().len(), 3, "{seen}");
+
+    let accepted = sink(&["accept", "s"], &config);
+    assert_exit(&accepted, 0);
+    assert!(stdout(&accepted).contains("it needs http now"), "{}", stdout(&accepted));
+    // Consent is no grant.
+    let ungranted = run(&config);
+    assert!(stderr(&ungranted).contains("grant.http="), "{}", stderr(&ungranted));
+    // What was accepted once may be returned to.
+    fs::copy(guest("printer"), &changed).unwrap();
+    assert_exit(&run(&config), 0);
+}
+
+#[test]
+fn a_version_is_swapped_in_once_it_is_accepted() {
+    let folder = Folder::new();
+    let config = configured(&folder, "printer", "");
+    let other = another_version("printer", &folder.path("other.wasm"), 1);
+    let other = other.to_str().unwrap().to_owned();
+    let arguments = ["--config".to_owned(), config.display().to_string()];
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let log = folder.path("log");
+    let running = Running::start_at(folder, &format!("file://{}", log.display()), &[], &arguments);
+    running.until_at("s", "2");
+    let refused = running.ask(&["swap", "s", &other]);
+    assert_exit(&refused, 1);
+    assert!(stderr(&refused).contains("hydrant sink accept s"), "{}", stderr(&refused));
+    assert_exit(&sink(&["accept", "s", "--component", &other], &config), 0);
+    assert_exit(&running.ask(&["swap", "s", &other]), 0);
+    append(&log, &lines(3..5));
+    running.until_at("s", "4");
+    running.stop();
+}
+
+#[test]
+fn what_cannot_be_accepted_is_said() {
+    let folder = Folder::new();
+    let config = configured(&folder, "printer", "[[event-sink]]\nuri = \"stdout:\"");
+    for (arguments, words) in [
+        (vec!["accept", "t"], "no sink \"t\"; it has s, stdout"),
+        (vec!["accept", "stdout"], "is no component"),
+        (vec!["accept", "s", "--component", "/nowhere.wasm"], "/nowhere.wasm"),
+    ] {
+        let refused = sink(&arguments, &config);
+        assert_exit(&refused, 2);
+        assert!(stderr(&refused).contains(words), "{}", stderr(&refused));
+    }
+    folder.file("hydrant.lock", "nonsense");
+    let refused = run(&config);
+    assert_exit(&refused, 2);
+    assert!(stderr(&refused).contains("hydrant.lock"), "{}", stderr(&refused));
 }

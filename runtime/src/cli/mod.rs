@@ -276,6 +276,23 @@ enum SinkCommand {
         /// As JSON, for programs
         #[arg(long)]
         json: bool,
+        /// Say too what differs from what was accepted as this sink
+        #[arg(long, value_name = "NAME", requires = "config")]
+        sink: Option<String>,
+        /// The configuration file of that sink
+        #[arg(long, value_name = "FILE", requires = "sink")]
+        config: Option<PathBuf>,
+    },
+    /// Agree to a component that changed: it may then be started, or swapped in, as this sink
+    Accept {
+        /// The sink's name
+        sink: String,
+        /// The configuration file; what is accepted is written to the .lock file beside it
+        #[arg(long, value_name = "FILE", env = "HYDRANT_CONFIG")]
+        config: PathBuf,
+        /// The component's file, if it is not the one in the configuration
+        #[arg(long, value_name = "FILE")]
+        component: Option<PathBuf>,
     },
 }
 

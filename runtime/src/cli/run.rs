@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hydrant::admin::{Admin, Listening, SOCKET, listen_tcp, listen_unix, start_metrics, watch_file};
+use hydrant::component::LockFile;
 use hydrant::config::{ConfigError, ConfigFile, SinkConfig, SinkKind, SourceConfig, SourceKind, check_names};
 use hydrant::data_dir::DataDir;
 use hydrant::delivery::{
@@ -33,6 +34,8 @@ struct Plan {
     sinks: Vec<SinkConfig>,
     data_dir: PathBuf,
     store: StorePlan,
+    /// Where it is written which components were accepted; there is none without a configuration file.
+    lock: Option<LockFile>,
     once: bool,
     log: LogForm,
     /// Where the admin API listens beside its socket, with the file of the token.
@@ -76,7 +79,8 @@ fn plan(args: RunArgs) -> Result<Plan, Failure> {
     let choice = choose("event-store", args.event_store, file.event_store.as_deref())?;
     let max = args.event_store_max.or(file.event_store_max);
     let store = StorePlan::new(choice, max.as_deref(), &sinks).map_err(Exit::Usage.because())?;
-    Ok(Plan { source, sinks, data_dir, store, once, log, listen })
+    let lock = args.config.as_deref().map(LockFile::beside);
+    Ok(Plan { source, sinks, data_dir, store, lock, once, log, listen })
 }
 
 /// A value from a flag, else from the file, else the default.
@@ -103,7 +107,7 @@ fn refuse_node_files(source: &SourceConfig, sinks: &[SinkConfig]) -> Result<(), 
 async fn deliver(plan: Plan) -> Result<Exit, Failure> {
     let data = DataDir::open(&plan.data_dir).map_err(Exit::Usage.because())?;
     let Opened { source, reopen, mut stream, retention } = source::open(&plan.source, &data, &plan.store).await?;
-    let sinks = build::sinks(plan.sinks, &data).await?;
+    let sinks = build::sinks(plan.sinks, &data, plan.lock).await?;
     if let Some(store) = &sinks.store {
         stream.epoch = store.epoch(&stream.name).map_err(Exit::SinkFailed.because())?.number;
     }

@@ -1,35 +1,111 @@
-//! `hydrant sink`: look at a component before it is trusted.
+//! `hydrant sink`: look at a component before it is trusted, and agree to it.
 
 use std::fmt::Write as _;
 use std::io::{Write as _, stdout};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use bytesize::ByteSize;
-use hydrant::component::{CompileCache, Import, Inspection, Limits, Role, read_component};
+use hydrant::component::{Accepted, CompileCache, Grants, Import, Inspection, Limits, LockFile, Role, read_component};
+use hydrant::config::{ConfigFile, SinkKind};
+use serde::Serialize;
 
 use super::{Exit, Failure, SinkCommand, compiler};
 
 pub(super) fn run(command: SinkCommand) -> Result<Exit, Failure> {
-    match command {
-        SinkCommand::Inspect { component, json } => inspect(&component, json),
-    }
-}
-
-fn inspect(path: &Path, json: bool) -> Result<Exit, Failure> {
-    let usage = Exit::Usage;
-    let wasm = read_component(path).map_err(usage.because())?;
-    let cache = CompileCache::nowhere(compiler::child().map_err(usage.because())?);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(usage.because())?;
-    let inspected = runtime.block_on(Inspection::of(&wasm, &cache, &Limits::default()));
-    let inspection = inspected.with_context(|| path.display().to_string()).map_err(usage.because())?;
-    let text = match json {
-        true => serde_json::to_string_pretty(&inspection).map_err(usage.because())? + "\n",
-        false => in_words(path, &inspection),
+    let text = match command {
+        SinkCommand::Inspect { component, json, sink, config } => {
+            let locked = sink.as_deref().zip(config.as_deref());
+            inspect(&component, json, locked).map_err(Exit::Usage.because())?
+        }
+        SinkCommand::Accept { sink, config, component } => {
+            accept(&sink, &config, component.as_deref()).map_err(Exit::Usage.because())?
+        }
     };
     match stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Exit::SinkFailed.because()(error)),
         _ => Ok(Exit::Success),
+    }
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Inspected<'a> {
+    #[serde(flatten)]
+    inspection: &'a Inspection,
+    /// What differs from what was accepted as the sink that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    differences: Option<Vec<String>>,
+}
+
+fn inspect(path: &Path, json: bool, locked: Option<(&str, &Path)>) -> anyhow::Result<String> {
+    let inspection = inspection(path, &Limits::default())?;
+    let differences = match locked {
+        Some((sink, config)) => {
+            let (grants, _, _) = component_of(sink, config)?;
+            Some(differences(&Accepted::new(sink, &inspection, &grants), &LockFile::beside(config))?)
+        }
+        None => None,
+    };
+    if json {
+        return Ok(serde_json::to_string_pretty(&Inspected { inspection: &inspection, differences })? + "\n");
+    }
+    let mut text = in_words(path, &inspection);
+    if let (Some(differences), Some((sink, _))) = (differences, locked) {
+        let _ = writeln!(text, "\nCompared with what was accepted as sink {sink:?}:");
+        list(&mut text, &differences);
+    }
+    Ok(text)
+}
+
+fn accept(sink: &str, config: &Path, component: Option<&Path>) -> anyhow::Result<String> {
+    let (grants, limits, configured) = component_of(sink, config)?;
+    let accepted = Accepted::new(sink, &inspection(component.unwrap_or(&configured), &limits)?, &grants);
+    let lock = LockFile::beside(config);
+    let mut text = format!("sink {sink:?}: {} is accepted\n", accepted.digest);
+    list(&mut text, &differences(&accepted, &lock)?);
+    lock.accept(accepted)?;
+    let _ = writeln!(text, "written to {}", lock.path().display());
+    Ok(text)
+}
+
+fn inspection(path: &Path, limits: &Limits) -> anyhow::Result<Inspection> {
+    let wasm = read_component(path)?;
+    let cache = CompileCache::nowhere(compiler::child()?);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(Inspection::of(&wasm, &cache, limits)).with_context(|| path.display().to_string())
+}
+
+/// What a sink of the configuration is granted, its limits, and its component's file.
+fn component_of(sink: &str, config: &Path) -> anyhow::Result<(Grants, Limits, PathBuf)> {
+    let sinks = ConfigFile::read(config)?.event_sinks;
+    let found = sinks.iter().find(|configured| configured.name == sink).map(|configured| &configured.kind);
+    match found {
+        Some(SinkKind::Component { path, limits, grants, .. }) => {
+            Ok(((**grants).clone(), (**limits).clone(), path.clone()))
+        }
+        Some(_) => anyhow::bail!("sink {sink:?} of {} is no component", config.display()),
+        None => {
+            let names: Vec<&str> = sinks.iter().map(|configured| configured.name.as_str()).collect();
+            anyhow::bail!("{} has no sink {sink:?}; it has {}", config.display(), names.join(", "))
+        }
+    }
+}
+
+fn differences(accepted: &Accepted, lock: &LockFile) -> anyhow::Result<Vec<String>> {
+    Ok(match lock.last(&accepted.name)? {
+        Some(before) => accepted.differs_from(&before),
+        None => vec!["nothing was accepted before".to_owned()],
+    })
+}
+
+fn list(text: &mut String, differences: &[String]) {
+    for difference in differences {
+        let _ = writeln!(text, "  {difference}");
+    }
+    if differences.is_empty() {
+        let _ = writeln!(text, "  nothing differs from what was accepted before");
     }
 }
 

@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::http_grants::HttpGrants;
 
@@ -40,6 +40,12 @@ pub struct FolderGrant {
     pub path: PathBuf,
     /// Whether it may be written to. There is no bound on how much.
     pub writable: bool,
+}
+
+impl fmt::Display for FolderGrant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.path.display(), if self.writable { "rw" } else { "ro" })
+    }
 }
 
 /// Where a secret is kept. It is read whenever an instance is opened, and never shown.
@@ -75,6 +81,26 @@ pub enum RandomGrant {
     Real,
 }
 
+impl ClockGrant {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::EventTime => "event-time",
+            Self::Real => "real",
+        }
+    }
+}
+
+impl RandomGrant {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Seeded => "seeded",
+            Self::Real => "real",
+        }
+    }
+}
+
 impl FromStr for ClockGrant {
     type Err = String;
 
@@ -102,7 +128,8 @@ impl FromStr for RandomGrant {
 }
 
 /// A right that a component says it cannot work without.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Need {
     /// `key-value`, `dir`, `http`, `clock`, `random`, `env:NAME` or `secret:NAME`.
     pub grant: String,
@@ -161,6 +188,26 @@ impl Grants {
             tracing::warn!(sink, "{} of its grants are not given: its manifest does not ask for them", granted - kept);
         }
         Ok(given)
+    }
+
+    /// What is granted, as parameters of a sink. Where a secret lies is not said.
+    pub fn parameters(&self) -> Vec<String> {
+        let mut parameters = Vec::new();
+        let mut granted = |name: &str, values: Vec<String>| {
+            if !values.is_empty() {
+                parameters.push(format!("{name}={}", values.join(",")));
+            }
+        };
+        let yes = |is_granted: bool, value: &str| is_granted.then(|| value.to_owned()).into_iter().collect();
+        granted("grant.key-value", yes(self.key_value, "yes"));
+        granted("grant.dir", self.folders.iter().map(ToString::to_string).collect());
+        granted("grant.env", self.env.clone());
+        granted("grant.http", self.http.rules.iter().map(ToString::to_string).collect());
+        granted("grant.http-addresses", self.http.addresses.iter().map(ToString::to_string).collect());
+        granted("grant.clock", yes(self.clock != ClockGrant::None, self.clock.as_str()));
+        granted("grant.random", yes(self.random != RandomGrant::None, self.random.as_str()));
+        parameters.extend(self.secrets.keys().map(|name| format!("secret.{name}")));
+        parameters
     }
 
     fn count(&self) -> usize {
@@ -245,6 +292,21 @@ mod tests {
         }
         let error = all().asked(&[need("sockets")], "s").unwrap_err().to_string();
         assert!(error.contains("does not know"), "{error}");
+    }
+
+    #[test]
+    fn what_is_granted_can_be_told_without_telling_secrets() {
+        let told = [
+            "grant.key-value=yes",
+            "grant.dir=/srv:ro",
+            "grant.env=LANG",
+            "grant.http=https://a.example/",
+            "grant.clock=real",
+            "grant.random=real",
+            "secret.token",
+        ];
+        assert_eq!(all().parameters(), told);
+        assert!(Grants::default().parameters().is_empty());
     }
 
     #[test]

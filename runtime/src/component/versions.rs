@@ -6,8 +6,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::cache::{CompileCache, ComponentDigest};
+use super::consent::{Accepted, Consent, ConsentError};
 use super::engine::SinkEngine;
 use super::grants::Grants;
+use super::inspect::{InspectError, Inspection};
 use super::limits::Limits;
 use super::load::{LoadError, SinkComponent, check_pin, read_component};
 use super::sink::ComponentSink;
@@ -37,6 +39,12 @@ pub enum VersionError {
         /// Its file in the data directory.
         path: PathBuf,
     },
+    /// The operator has not agreed to it.
+    #[error(transparent)]
+    Consent(#[from] ConsentError),
+    /// It could not be inspected at its first use.
+    #[error(transparent)]
+    Inspect(#[from] InspectError),
     /// The store of cursors failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -53,8 +61,8 @@ pub struct ComponentVersions {
     pub cache: CompileCache,
     /// Where the components themselves are kept, by digest.
     pub folder: PathBuf,
-    /// The only version that may run, if the operator pinned one.
-    pub pinned: Option<ComponentDigest>,
+    /// Which versions may run.
+    pub consent: Consent,
     /// The limits of the sink.
     pub limits: Limits,
     /// What the operator granted.
@@ -77,13 +85,14 @@ impl ComponentVersions {
         let digest = ComponentDigest::of(&wasm);
         let configured = digest.to_string();
         let swapped = self.store.active_version(&self.name)?.filter(|active| active.configured == configured);
-        let (version, active) = match swapped {
-            Some(active) if active.digest != configured => (self.kept(&active.digest)?, active),
-            swapped => {
-                let fresh = || ActiveVersion { configured: configured.clone(), digest: configured, watched: None };
-                (self.keep_and_load(&wasm, digest)?, swapped.unwrap_or_else(fresh))
-            }
+        let (wasm, digest) = match &swapped {
+            Some(active) if active.digest != configured => self.kept_bytes(&active.digest)?,
+            _ => (wasm, digest),
         };
+        self.accept_first(&wasm, &digest).await?;
+        let version = self.keep_and_load(&wasm, digest)?;
+        let fresh = || ActiveVersion { configured: configured.clone(), digest: configured, watched: None };
+        let active = swapped.unwrap_or_else(fresh);
         let last = self.store.last_version(&self.name)?;
         if last.is_none_or(|last| last.digest != active.digest) {
             let since = self.store.cursor(&self.name)?.and_then(|cursor| cursor.durable).map(|place| place.position);
@@ -91,6 +100,28 @@ impl ComponentVersions {
             self.store.commit(vec![Change::Record { sink: self.name.clone(), record }]).await?;
         }
         Ok((version, active))
+    }
+
+    /// A sink's first component is accepted as it is; what that means is written down and said.
+    async fn accept_first(&self, wasm: &[u8], digest: &ComponentDigest) -> Result<(), VersionError> {
+        let Some(lock) = self.consent.lock.as_ref() else { return Ok(()) };
+        if lock.last(&self.name)?.is_some() {
+            return Ok(());
+        }
+        check_pin(self.consent.pinned.as_ref(), digest)?;
+        let inspection = Inspection::of(wasm, &self.cache, &self.limits).await?;
+        let accepted = Accepted::new(&self.name, &inspection, &self.grants);
+        let or_nothing = |list: String| if list.is_empty() { "nothing".to_owned() } else { list };
+        let needs: Vec<&str> = accepted.needs.iter().map(|need| need.grant.as_str()).collect();
+        tracing::info!(
+            "sink {:?}: first use of {}, accepted and written to {}; it needs {} and is granted {}",
+            self.name,
+            accepted.digest,
+            lock.path().display(),
+            or_nothing(needs.join(", ")),
+            or_nothing(accepted.grants.join(", "))
+        );
+        Ok(lock.accept(accepted)?)
     }
 
     fn keep_and_load(&self, wasm: &[u8], digest: ComponentDigest) -> Result<NewVersion, VersionError> {
@@ -103,18 +134,18 @@ impl ComponentVersions {
         Ok(version)
     }
 
-    fn kept(&self, digest: &str) -> Result<NewVersion, VersionError> {
+    fn kept_bytes(&self, digest: &str) -> Result<(Vec<u8>, ComponentDigest), VersionError> {
         let path = self.path(digest);
         let wasm = fs::read(&path).map_err(|source| VersionError::Kept { path: path.clone(), source })?;
         let found = ComponentDigest::of(&wasm);
         if found.to_string() != digest {
             return Err(VersionError::Altered { path });
         }
-        self.version(&wasm, found)
+        Ok((wasm, found))
     }
 
     fn version(&self, wasm: &[u8], digest: ComponentDigest) -> Result<NewVersion, VersionError> {
-        check_pin(self.pinned.as_ref(), &digest)?;
+        self.consent.check(&self.name, &digest)?;
         let component = SinkComponent::with_digest(&self.engine, &self.cache, wasm, digest, &self.limits)?;
         let digest = component.digest().to_string();
         let sink = ComponentSink::new(&self.name, component, self.limits.clone(), self.config.clone());
@@ -134,6 +165,7 @@ impl VersionLoader for ComponentVersions {
     }
 
     fn load_kept(&self, digest: &str) -> Result<NewVersion, Box<dyn Error + Send + Sync>> {
-        Ok(self.kept(digest)?)
+        let (wasm, digest) = self.kept_bytes(digest)?;
+        Ok(self.version(&wasm, digest)?)
     }
 }

@@ -48,12 +48,12 @@ impl Keeper {
             delete(self.retention.passed(&held, lowest))?;
         }
         let held = self.retention.held()?;
+        self.warn(held.bytes);
         let too_many = self.retention.too_many(&held);
         if let Some((last, ..)) = too_many.last() {
             self.halt_laggards(&statuses, *last).await;
             delete(too_many)?;
         }
-        self.warn(held.bytes);
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
-use hydrant::component::{CompileCache, ComponentVersions, SinkEngine, short_digest};
+use hydrant::component::{CompileCache, ComponentVersions, Consent, LockFile, SinkEngine, short_digest};
 use hydrant::config::{LaneConfig, SinkConfig, SinkKind};
 use hydrant::data_dir::DataDir;
 use hydrant::delivery::{DetachedSink, InlineSink};
@@ -25,12 +25,12 @@ pub(super) struct Sinks {
 }
 
 /// Makes all sinks; components are compiled, or taken from the cache.
-pub(super) async fn sinks(configs: Vec<SinkConfig>, data: &DataDir) -> Result<Sinks, Failure> {
+pub(super) async fn sinks(configs: Vec<SinkConfig>, data: &DataDir, lock: Option<LockFile>) -> Result<Sinks, Failure> {
     let is_kept =
         |config: &SinkConfig| config.lane != LaneConfig::Inline || matches!(config.kind, SinkKind::Component { .. });
     let store = if configs.iter().any(is_kept) { Some(open_store(data)?) } else { None };
     let mut sinks = Sinks { inline: Vec::new(), detached: Vec::new(), store: store.clone(), watched: Vec::new() };
-    let mut builder = Builder { data, store, engines: BTreeMap::new() };
+    let mut builder = Builder { data, store, lock, engines: BTreeMap::new() };
     for config in configs {
         if let SinkKind::Component { path, watch: true, .. } = &config.kind {
             sinks.watched.push((config.name.clone(), path.clone()));
@@ -81,6 +81,8 @@ struct Made {
 struct Builder<'a> {
     data: &'a DataDir,
     store: Option<SinkStore>,
+    /// Where it is written what was accepted, beside the configuration file.
+    lock: Option<LockFile>,
     /// By the stack limit of their guests: sinks that share an engine share compiled code.
     engines: BTreeMap<u64, SinkEngine>,
 }
@@ -101,7 +103,7 @@ impl Builder<'_> {
                     cache: self.cache().with_context(context)?,
                     folder: self.data.versions(),
                     grants: (**grants).clone(),
-                    pinned: digest.clone(),
+                    consent: Consent { pinned: digest.clone(), lock: self.lock.clone() },
                     limits: (**limits).clone(),
                     config: settings.clone(),
                     store: self.store.clone().context("there is no store of versions")?,
