@@ -179,6 +179,29 @@ fn parked_events_are_listed_put_again_and_dropped() {
 }
 
 #[test]
+fn what_led_to_a_parked_event_is_kept_with_it() {
+    for (what, limit) in [("trap", "none: it trapped on its own"), ("loop", "fuel")] {
+        let script = format!("config.on=put&config.do={what}&config.when=3&name=s&fuel=1000000");
+        let running = Running::start(with_log(&lines(0..6)), &[&wasm("scripted", &script)], &[]);
+        running.until_at("s", "5");
+        let shown = running.told(&["parked", "show", "s", "3"]);
+        for part in ["event 3 (TickObserved)", &format!("limit     {limit}"), "fuel      ", "memory    ", "in        "]
+        {
+            assert!(shown.contains(part), "{part}: {shown}");
+        }
+        assert!(shown.contains("#put-event"), "{shown}");
+        let json: Value = serde_json::from_str(&running.told(&["parked", "list", "s", "--json"])).unwrap();
+        assert!(json[0]["post_mortem"]["fuel_used"].as_u64().unwrap() > 0, "{json}");
+        assert_exit(&running.ask(&["parked", "show", "s", "4"]), 1);
+    }
+    let script = "config.refuse-id=3&name=s";
+    let running = Running::start(with_log(&lines(0..6)), &[&wasm("refuse", script)], &[]);
+    running.until_at("s", "5");
+    let shown = running.told(&["parked", "show", "s", "3"]);
+    assert!(shown.contains("rejected: I was told to refuse 3") && !shown.contains("fuel"), "{shown}");
+}
+
+#[test]
 fn metrics_have_their_documented_names() {
     let sink = wasm("refuse", "config.refuse-id=3&name=r");
     let token = "0123456789abcdef";

@@ -201,3 +201,39 @@ fn what_cannot_be_accepted_is_said() {
     assert_exit(&refused, 2);
     assert!(stderr(&refused).contains("hydrant.lock"), "{}", stderr(&refused));
 }
+
+#[test]
+fn limits_are_proposed_from_what_a_component_used_and_then_suffice() {
+    let folder = Folder::new();
+    let log = folder.path("log");
+    let sample = ["sample", "--events", "300", "--out", log.to_str().unwrap()];
+    assert_exit(&hydrant().args(sample).output().unwrap(), 0);
+    let check = |sink: &str, more: &[&str]| {
+        let against = ["--against", log.to_str().unwrap()];
+        hydrant().args(["sink", "check", sink]).args(against).args(more).output().unwrap()
+    };
+    let guest = guest("utxo-balance");
+    let said = check(guest.to_str().unwrap(), &[]);
+    assert_exit(&said, 0);
+    for part in ["SnapshotConfirmed", "FUEL P50", "memory: ", "fuel="] {
+        assert!(stdout(&said).contains(part), "{part}: {}", stdout(&said));
+    }
+    let said = check(&wasm("tally", "fuel-per-byte=0&grant.key-value=yes"), &["--json"]);
+    let said: Value = serde_json::from_str(&stdout(&said)).unwrap();
+    let used = said["fuel"].as_array().unwrap().iter().map(|tag| tag["max"].as_u64().unwrap()).max().unwrap();
+    let proposal: Vec<&str> =
+        said["proposal"].as_array().unwrap().iter().map(|limit| limit.as_str().unwrap()).collect();
+    assert!(said["memory"].as_u64().unwrap() >= 65_536 && used > 2_000, "{said}");
+    let under = |limits: &str| check(&wasm("tally", &format!("fuel-per-byte=0&{limits}")), &[]);
+    assert_exit(&under(&proposal.join("&")), 0);
+    let broken = check(&wasm("endless-loop", "fuel=100000"), &[]);
+    assert_exit(&broken, 1);
+    assert!(
+        stderr(&broken).contains("at event 0 (") && stderr(&broken).contains("limit on fuel"),
+        "{}",
+        stderr(&broken)
+    );
+    let missing = check("/nowhere.wasm", &[]);
+    assert_exit(&missing, 2);
+    assert!(stderr(&missing).contains("/nowhere.wasm"), "{}", stderr(&missing));
+}

@@ -202,6 +202,8 @@ fn what_is_parked_is_found_in_order_and_removed() {
         error: "no".to_owned(),
         digest: None,
         parked_at: 0,
+        post_mortem: None,
+        log_tail: Vec::new(),
     };
     let positions = [Position::event(300), Position::checkpoint(2), Position::event(2)];
     let park = |position| Change::Park { sink: SINK.to_owned(), event: parked(position) };

@@ -3,6 +3,7 @@
 mod compiler;
 mod log;
 mod operate;
+mod output;
 mod progress;
 mod run;
 mod sample;
@@ -178,6 +179,15 @@ enum ParkedCommand {
         #[command(flatten)]
         reach: ReachArgs,
     },
+    /// Show one: why it was parked, how the call ended, and the sink's last lines
+    Show {
+        /// The sink's name
+        sink: String,
+        /// Which event: ID or ID:checkpoint
+        position: hydrant::event::Position,
+        #[command(flatten)]
+        reach: ReachArgs,
+    },
     /// Put them again
     Put(ParkedArgs),
     /// Remove them
@@ -282,6 +292,19 @@ enum SinkCommand {
         /// The configuration file of that sink
         #[arg(long, value_name = "FILE", requires = "sink")]
         config: Option<PathBuf>,
+    },
+    /// Run a component over recorded events and propose limits from what it used
+    ///
+    /// It is really run, with what its URI grants it; each event is put singly. Nothing is kept of it.
+    Check {
+        /// The component's file, which then runs under limits=generous, or a sink's URI with its parameters
+        sink: String,
+        /// The log whose events are put
+        #[arg(long, value_name = "LOG")]
+        against: PathBuf,
+        /// As JSON, for programs
+        #[arg(long)]
+        json: bool,
     },
     /// Agree to a component that changed: it may then be started, or swapped in, as this sink
     Accept {

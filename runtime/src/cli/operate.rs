@@ -1,16 +1,17 @@
 //! `hydrant status | pause | resume | replay | swap | parked`: talk to a running hydrant through its admin API.
 
-use std::io::{Write, stdout};
 use std::path::Path;
 
+use bytesize::ByteSize;
 use hydrant::admin::{Client, StatusReport};
 use hydrant::component::{read_component, short_digest};
 use hydrant::delivery::SinkStatus;
 use hydrant::event::Position;
-use hydrant::sink_store::{ParkedEvent, VersionRecord};
+use hydrant::sink_store::{ParkedEvent, PostMortem, VersionRecord};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 
+use super::output::{print, table};
 use super::{Exit, Failure, ParkedArgs, ParkedCommand, ReachArgs, ReplayArgs};
 
 fn client(reach: &ReachArgs) -> Result<Client, Failure> {
@@ -35,14 +36,6 @@ fn request(reach: &ReachArgs, path: &str, body: Option<Vec<u8>>) -> Result<Vec<u
 
 fn parse<T: DeserializeOwned>(answer: &[u8]) -> Result<T, Failure> {
     serde_json::from_slice(answer).map_err(Exit::SinkFailed.because())
-}
-
-fn print(text: &str) -> Result<Exit, Failure> {
-    match stdout().write_all(text.as_bytes()) {
-        // Whoever read it has seen enough.
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Exit::SinkFailed.because()(error)),
-        _ => Ok(Exit::Success),
-    }
 }
 
 fn path(sink: &str, rest: &str) -> String {
@@ -82,6 +75,13 @@ pub(super) fn parked(command: ParkedCommand) -> Result<Exit, Failure> {
                 false => print(&parked_table(&parse::<Vec<ParkedEvent>>(&answer)?)),
             }
         }
+        ParkedCommand::Show { sink, position, reach } => {
+            let parked: Vec<ParkedEvent> = parse(&request(&reach, &path(&sink, "parked"), None)?)?;
+            match parked.iter().find(|event| event.position == position) {
+                Some(event) => print(&post_mortem(event)),
+                None => Err(Exit::SinkFailed.because()(anyhow::anyhow!("no event {position} is parked"))),
+            }
+        }
         ParkedCommand::Put(args) => parked_order(&args, "put"),
         ParkedCommand::Drop(args) => parked_order(&args, "drop"),
     }
@@ -112,20 +112,6 @@ fn position(position: Option<Position>) -> String {
 
 fn short(digest: Option<&str>) -> &str {
     digest.map_or("-", short_digest)
-}
-
-/// Columns as wide as their widest entry.
-fn table(rows: &[Vec<String>]) -> String {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|text| text.chars().count()).max();
-    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
-    let mut text = String::new();
-    for row in rows {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
-        text.push('\n');
-    }
-    text
 }
 
 fn header(names: &[&str]) -> Vec<String> {
@@ -210,4 +196,29 @@ fn parked_table(parked: &[ParkedEvent]) -> String {
         ]);
     }
     table(&rows)
+}
+
+fn post_mortem(event: &ParkedEvent) -> String {
+    let mut text = format!(
+        "event {} ({}), {} bytes, parked at {} by version {}\n{}\n",
+        event.position,
+        event.tag,
+        event.json.len(),
+        date(event.parked_at.min(MAX_DATE)),
+        short(event.digest.as_deref()),
+        event.error
+    );
+    let mut line = |name: &str, value: &str| text.push_str(&format!("{name:<9} {value}\n"));
+    if let Some(PostMortem { limit, functions, fuel_used, memory }) = &event.post_mortem {
+        line("limit", limit.as_deref().unwrap_or("none: it trapped on its own"));
+        line("fuel", &format!("{fuel_used} used"));
+        line("memory", &ByteSize::b(*memory).display().iec().to_string());
+        for function in functions {
+            line("in", function);
+        }
+    }
+    for said in &event.log_tail {
+        line("said", said);
+    }
+    text
 }

@@ -8,6 +8,7 @@ mod bindings;
 mod cache;
 mod compile;
 mod consent;
+mod consumption;
 mod convert;
 mod engine;
 mod failure;
@@ -29,6 +30,7 @@ mod versions;
 pub use cache::{CompileCache, ComponentDigest, ParseDigestError, short_digest};
 pub use compile::{CompileError, Compiler, serve_compiler};
 pub use consent::{Accepted, Consent, ConsentError, LockFile, MAX_LOCK_FILE};
+pub use consumption::{Consumption, FuelOfTag};
 pub use engine::SinkEngine;
 pub use failure::{FailureKind, GuestFailure};
 pub use grants::{

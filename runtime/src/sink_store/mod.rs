@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
+use redb::backends::InMemoryBackend;
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
@@ -22,7 +23,7 @@ use crate::stream::Anchor;
 
 pub use commit::Change;
 pub use key_value::{KeyValue, KeyValueError, MAX_KEY, MAX_KEYS_LISTED, MAX_VALUE, Quota};
-pub use record::{ActiveVersion, Cursor, Epoch, ParkedEvent, Place, Saved, VersionRecord, WatchedSwap};
+pub use record::{ActiveVersion, Cursor, Epoch, ParkedEvent, Place, PostMortem, Saved, VersionRecord, WatchedSwap};
 
 use committer::{Request, SharedDatabase};
 use tables::{ACTIVE, ANCHORS, CURSORS, EPOCHS, HEADS, PARKED, VERSIONS};
@@ -79,6 +80,15 @@ impl SinkStore {
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let path: PathBuf = path.to_owned();
         Self::on(move || Database::builder().set_cache_size(CACHE).create(&path).map_err(redb::Error::from))
+    }
+
+    /// One that is gone when it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`].
+    pub fn in_memory() -> Result<Self, StoreError> {
+        Self::on(|| Ok(Database::builder().set_cache_size(CACHE).create_with_backend(InMemoryBackend::new())?))
     }
 
     /// As [`open`](Self::open), on storage of the caller's own. `open` is called again after an error.

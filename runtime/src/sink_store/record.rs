@@ -4,6 +4,7 @@ use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 
+use crate::component::{FailureKind, GuestFailure};
 use crate::event::{Position, StateEvent, last_event};
 use crate::stream::Anchor;
 
@@ -100,13 +101,51 @@ pub struct ParkedEvent {
     pub digest: Option<String>,
     /// When, in seconds since 1970.
     pub parked_at: u64,
+    /// How the call ended, if the component trapped or broke a limit.
+    #[serde(default)]
+    pub post_mortem: Option<PostMortem>,
+    /// The last lines of the sink's log.
+    #[serde(default)]
+    pub log_tail: Vec<String>,
+}
+
+/// How a call into a component ended badly. Its event is the parked one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PostMortem {
+    /// The limit that it broke; none if it trapped on its own.
+    pub limit: Option<String>,
+    /// Functions of the component on the stack, innermost first, where it names them.
+    pub functions: Vec<String>,
+    /// Fuel that the call used.
+    pub fuel_used: u64,
+    /// Linear memory of the instance, in bytes.
+    pub memory: u64,
+}
+
+impl From<&GuestFailure> for PostMortem {
+    fn from(failure: &GuestFailure) -> Self {
+        let limit = match &failure.kind {
+            FailureKind::Limit { name, .. } => Some((*name).to_owned()),
+            _ => None,
+        };
+        Self { limit, functions: failure.frames.clone(), fuel_used: failure.fuel_used, memory: failure.memory as u64 }
+    }
 }
 
 impl ParkedEvent {
     /// Puts an event aside now.
     pub fn now(event: &StateEvent, epoch: u64, error: String, digest: Option<String>) -> Self {
-        let (tag, json) = (event.tag().to_owned(), event.json().to_owned());
-        Self { position: event.position(), epoch, tag, json, error, digest, parked_at: seconds_now() }
+        Self {
+            position: event.position(),
+            epoch,
+            tag: event.tag().to_owned(),
+            json: event.json().to_owned(),
+            error,
+            digest,
+            parked_at: seconds_now(),
+            post_mortem: None,
+            log_tail: Vec::new(),
+        }
     }
 }
 

@@ -6,10 +6,11 @@ use super::guard::ORDERED;
 use super::lane::{Lane, Phase};
 use super::order::OrderError;
 use super::trouble::Trouble;
+use crate::component::GuestFailure;
 use crate::error_chain::chain;
 use crate::event::{Position, StateEvent};
 use crate::sink::{Ack, Delivery, SinkError};
-use crate::sink_store::{Change, ParkedEvent, Place};
+use crate::sink_store::{Change, ParkedEvent, Place, PostMortem};
 use crate::stream::Anchor;
 
 /// Most parked events: more is not an exception any more but the rule, and somebody has to look.
@@ -20,14 +21,23 @@ const MAX_IN_ROW: u32 = 10;
 
 impl Lane {
     /// Puts an event aside, durably, and goes on behind it.
-    pub(super) async fn park(&mut self, event: &StateEvent, error: String) -> Result<(), Trouble> {
+    pub(super) async fn park(
+        &mut self,
+        event: &StateEvent,
+        error: String,
+        failure: Option<&GuestFailure>,
+    ) -> Result<(), Trouble> {
         let place = Place::from(Anchor::of(event));
         if self.is_open {
             // What was accepted before it becomes durable first: the cursor passes all of it.
             self.flush().await?;
         }
         let digest = self.sink.version().map(|version| version.digest);
-        let parked = ParkedEvent::now(event, self.stream.epoch, error.clone(), digest);
+        let parked = ParkedEvent {
+            post_mortem: failure.map(PostMortem::from),
+            log_tail: self.sink.log_tail(),
+            ..ParkedEvent::now(event, self.stream.epoch, error.clone(), digest)
+        };
         let before = (self.cursor.clone(), self.taken);
         self.cursor.durable = Some(place);
         self.cursor.put = self.cursor.put.max(Some(place.position));

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::lane::{Lane, Phase};
 use super::trouble::{Span, Trouble};
-use crate::component::FailureKind;
+use crate::component::{FailureKind, GuestFailure};
 use crate::delivery::failure::{Doing, SinkFailure};
 use crate::delivery::isolation::Verdict;
 use crate::delivery::policy::OnFailure;
@@ -133,7 +133,7 @@ impl Lane {
                 if matches!(failure.kind, FailureKind::Limit { .. }) {
                     (self.standing, self.good) = (Standing::Poor, 0);
                 }
-                self.guest_failed(doing, SinkError::Guest(failure), events).await;
+                self.guest_failed(doing, failure, events).await;
             }
             SinkError::Target(_) => {
                 // A native sink's target: unavailable until it is there again. A new instance finds out what it holds.
@@ -145,15 +145,15 @@ impl Lane {
     }
 
     /// A trap or a broken limit: a new instance, and the search for the event that causes it.
-    async fn guest_failed(&mut self, doing: Doing, error: SinkError, events: Option<Box<Span>>) {
+    async fn guest_failed(&mut self, doing: Doing, failure: GuestFailure, events: Option<Box<Span>>) {
         self.forget_instance();
-        let reason = format!("failed {doing}: {}", chain(&error));
+        let reason = format!("failed {doing}: {}", chain(&failure));
         let verdict = match &events {
             Some(span) => self.isolation.failed(span.first.position(), span.last.position()),
             None => {
                 self.open_failures += 1;
                 if self.open_failures >= OPEN_FAILURES {
-                    return self.stop(doing, error).await;
+                    return self.stop(doing, failure.into()).await;
                 }
                 Verdict::Again
             }
@@ -164,7 +164,7 @@ impl Lane {
             (Verdict::Park(_), Some(span)) => {
                 // Parking may stop the sink, and then nothing is opened.
                 self.phase = Phase::Open;
-                let parked = self.park(&span.first, reason).await;
+                let parked = self.park(&span.first, reason, Some(&failure)).await;
                 if let Err(trouble) = parked {
                     Box::pin(self.settle(Err(trouble))).await;
                 }
@@ -258,7 +258,7 @@ impl Lane {
         use crate::delivery::policy::OnReject;
         self.count("hydrant_rejected_total", 1);
         match self.policy.on_reject {
-            OnReject::Park => self.park(event, format!("rejected: {message}")).await,
+            OnReject::Park => self.park(event, format!("rejected: {message}"), None).await,
             OnReject::Skip => {
                 tracing::warn!(sink = &*self.name, "event {} is passed over, rejected: {message}", event.position());
                 self.passed_over(std::slice::from_ref(event));

@@ -1,7 +1,8 @@
-//! `hydrant sink`: look at a component before it is trusted, and agree to it.
+//! `hydrant sink`: look at a component before it is trusted, try it, and agree to it.
+
+mod check;
 
 use std::fmt::Write as _;
-use std::io::{Write as _, stdout};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -10,10 +11,16 @@ use hydrant::component::{Accepted, CompileCache, Grants, Import, Inspection, Lim
 use hydrant::config::{ConfigFile, SinkKind};
 use serde::Serialize;
 
+use super::output::print;
 use super::{Exit, Failure, SinkCommand, compiler};
 
 pub(super) fn run(command: SinkCommand) -> Result<Exit, Failure> {
     let text = match command {
+        SinkCommand::Check { sink, against, json } => {
+            let checked = check::check(&sink, &against, json).map_err(Exit::Usage.because())?;
+            print(&checked.text)?;
+            return checked.failure.map_or(Ok(Exit::Success), |error| Err(Exit::SinkFailed.because()(error)));
+        }
         SinkCommand::Inspect { component, json, sink, config } => {
             let locked = sink.as_deref().zip(config.as_deref());
             inspect(&component, json, locked).map_err(Exit::Usage.because())?
@@ -22,10 +29,12 @@ pub(super) fn run(command: SinkCommand) -> Result<Exit, Failure> {
             accept(&sink, &config, component.as_deref()).map_err(Exit::Usage.because())?
         }
     };
-    match stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Exit::SinkFailed.because()(error)),
-        _ => Ok(Exit::Success),
-    }
+    print(&text)
+}
+
+/// Compiles as `run` does, and keeps nothing.
+fn compile_cache() -> anyhow::Result<CompileCache> {
+    Ok(CompileCache::nowhere(compiler::child()?))
 }
 
 /// What `--json` prints.
@@ -72,9 +81,8 @@ fn accept(sink: &str, config: &Path, component: Option<&Path>) -> anyhow::Result
 
 fn inspection(path: &Path, limits: &Limits) -> anyhow::Result<Inspection> {
     let wasm = read_component(path)?;
-    let cache = CompileCache::nowhere(compiler::child()?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(Inspection::of(&wasm, &cache, limits)).with_context(|| path.display().to_string())
+    runtime.block_on(Inspection::of(&wasm, &compile_cache()?, limits)).with_context(|| path.display().to_string())
 }
 
 /// What a sink of the configuration is granted, its limits, and its component's file.
