@@ -171,7 +171,8 @@ impl LockFile {
         let entries = self.read()?;
         let mut of_sink = entries.sink.iter().filter(|accepted| accepted.name == sink).peekable();
         let last = of_sink.peek().map(|accepted| accepted.digest.clone()).unwrap_or_default();
-        if of_sink.any(|accepted| accepted.digest.strip_prefix("sha256:") == Some(&digest.to_string())) {
+        let shown = format!("sha256:{digest}");
+        if of_sink.any(|accepted| accepted.digest == shown) {
             return Ok(());
         }
         Err(ConsentError::NotAccepted {

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use wasmtime::{Trap, WasmBacktrace};
 
+use crate::sink_store::PostMortem;
+
 /// A call into a component ended in a trap or was cut off. The instance is gone.
 #[derive(Debug)]
 pub struct GuestFailure {
@@ -63,6 +65,16 @@ impl fmt::Display for GuestFailure {
 }
 
 impl std::error::Error for GuestFailure {}
+
+impl From<&GuestFailure> for PostMortem {
+    fn from(failure: &GuestFailure) -> Self {
+        let limit = match &failure.kind {
+            FailureKind::Limit { name, .. } => Some((*name).to_owned()),
+            _ => None,
+        };
+        Self { limit, functions: failure.frames.clone(), fuel_used: failure.fuel_used, memory: failure.memory as u64 }
+    }
+}
 
 /// What limits were in force during a call, to name the one that broke.
 pub(super) struct InForce {

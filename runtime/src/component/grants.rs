@@ -105,12 +105,8 @@ impl FromStr for ClockGrant {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "none" => Ok(Self::None),
-            "event-time" => Ok(Self::EventTime),
-            "real" => Ok(Self::Real),
-            _ => Err(format!("expected real, event-time or none, not {text:?}")),
-        }
+        let found = [Self::None, Self::EventTime, Self::Real].into_iter().find(|grant| grant.as_str() == text);
+        found.ok_or_else(|| format!("expected real, event-time or none, not {text:?}"))
     }
 }
 
@@ -118,12 +114,8 @@ impl FromStr for RandomGrant {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "none" => Ok(Self::None),
-            "seeded" => Ok(Self::Seeded),
-            "real" => Ok(Self::Real),
-            _ => Err(format!("expected real, seeded or none, not {text:?}")),
-        }
+        let found = [Self::None, Self::Seeded, Self::Real].into_iter().find(|grant| grant.as_str() == text);
+        found.ok_or_else(|| format!("expected real, seeded or none, not {text:?}"))
     }
 }
 

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use ipnet::IpNet;
 
 use super::settings::Settings;
 use super::{ConfigError, read};
-use crate::component::{FolderGrant, Grants, HttpGrants, SecretPlace};
+use crate::component::{FolderGrant, Grants, HttpGrants, HttpRule, SecretPlace};
 
 /// The parameters there are, for error messages.
 pub(super) const GRANTS: [&str; 7] =
@@ -35,7 +34,7 @@ pub(super) fn take_grants(settings: &mut Settings) -> Result<Grants, ConfigError
         secrets,
         env: settings.take_parsed("grant.env", names)?.unwrap_or_default(),
         http: HttpGrants {
-            rules: settings.take_parsed("grant.http", list)?.unwrap_or_default(),
+            rules: settings.take_parsed("grant.http", rules)?.unwrap_or_default(),
             addresses: settings.take_parsed("grant.http-addresses", ranges)?.unwrap_or_default(),
         },
         clock: settings.take_parsed("grant.clock", read)?.unwrap_or_default(),
@@ -69,8 +68,8 @@ fn folder(text: &str) -> Result<FolderGrant, String> {
     }
 }
 
-fn list<T: FromStr<Err = String>>(text: &str) -> Result<Vec<T>, String> {
-    text.split(',').map(|part| part.trim().parse()).collect()
+fn rules(text: &str) -> Result<Vec<HttpRule>, String> {
+    text.split(',').map(|rule| rule.trim().parse()).collect()
 }
 
 /// Ranges as `10.0.0.0/8`, or single addresses.

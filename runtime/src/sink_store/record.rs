@@ -4,7 +4,6 @@ use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 
-use crate::component::{FailureKind, GuestFailure};
 use crate::event::{Position, StateEvent, last_event};
 use crate::stream::Anchor;
 
@@ -120,16 +119,6 @@ pub struct PostMortem {
     pub fuel_used: u64,
     /// Linear memory of the instance, in bytes.
     pub memory: u64,
-}
-
-impl From<&GuestFailure> for PostMortem {
-    fn from(failure: &GuestFailure) -> Self {
-        let limit = match &failure.kind {
-            FailureKind::Limit { name, .. } => Some((*name).to_owned()),
-            _ => None,
-        };
-        Self { limit, functions: failure.frames.clone(), fuel_used: failure.fuel_used, memory: failure.memory as u64 }
-    }
 }
 
 impl ParkedEvent {

@@ -7,6 +7,7 @@ use anyhow::Context;
 use bytesize::ByteSize;
 use hydrant::component::{ComponentSink, Consumption, FuelOfTag, Limits, SinkComponent, SinkEngine, read_component};
 use hydrant::config::{SinkConfig, SinkKind};
+use hydrant::delivery::FlushPolicy;
 use hydrant::sink::{Ack, CloseReason, Delivery, EventSink, OpenInfo};
 use hydrant::sink_store::SinkStore;
 use hydrant::store::{LocalLog, ReadLog, ReadOptions};
@@ -16,9 +17,6 @@ use serde::Serialize;
 use super::compile_cache;
 use crate::cli::output::table;
 use crate::cli::progress::Progress;
-
-/// Puts between two flushes, if the sink has accepted something: as many as a lane's by default.
-const FLUSH_EVERY: u64 = 1_000;
 
 /// What came of it, and what went wrong in the end if something did.
 pub(super) struct Checked {
@@ -57,7 +55,8 @@ async fn put_all(sink: &mut ComponentSink, mut reader: Box<dyn ReadLog>, used: &
     let format = reader.format().unwrap_or_else(StreamFormat::state_event);
     let stream = Stream { name: "check".to_owned(), epoch: 0, format };
     sink.open(&OpenInfo { stream, head_id: None, resume: None }).await?;
-    let (progress, mut since_flush) = (Progress::bytes("putting"), 0);
+    let (progress, flush_after) = (Progress::bytes("putting"), FlushPolicy::default().events);
+    let mut since_flush = 0;
     while let Some(page) = reader.read_history()? {
         let (done, total) = reader.progress();
         progress.set(done, total, String::new);
@@ -69,7 +68,7 @@ async fn put_all(sink: &mut ComponentSink, mut reader: Box<dyn ReadLog>, used: &
             let ack = put.with_context(|| format!("at event {} ({})", event.position(), event.tag()))?;
             used.note(event, sink.usage());
             since_flush += u64::from(ack == Ack::Accepted);
-            if since_flush >= FLUSH_EVERY {
+            if since_flush >= flush_after {
                 sink.flush().await?;
                 since_flush = 0;
             }

@@ -49,7 +49,8 @@ pub(super) struct HostState {
 impl HostState {
     /// Nothing is given: no folder, no environment, no time, an empty standard input. `describe` runs in such a state.
     pub(super) fn bare(limits: &Limits, log: &GuestLog) -> Self {
-        Self::with(nothing(limits, log).build(), limits, log)
+        let outbound = Outbound::new(&HttpGrants::default(), &system_resolver(), limits, log);
+        Self::with(nothing(limits, log).build(), outbound, limits, log)
     }
 
     /// These rights are given, and no others. `seed` is where seeded random numbers begin, `resolver` who finds hosts.
@@ -89,7 +90,7 @@ impl HostState {
             secrets.0.insert(name.clone(), place.read(name)?);
         }
         let outbound = Outbound::new(&rights.http, resolver, limits, log);
-        Ok(Self { clock, secrets, outbound, ..Self::with(wasi.build(), limits, log) })
+        Ok(Self { clock, secrets, ..Self::with(wasi.build(), outbound, limits, log) })
     }
 
     /// The same, with the sink's key-value.
@@ -97,7 +98,7 @@ impl HostState {
         Self { key_value: key_value.cloned(), ..self }
     }
 
-    fn with(wasi: WasiCtx, limits: &Limits, log: &GuestLog) -> Self {
+    fn with(wasi: WasiCtx, outbound: Outbound, limits: &Limits, log: &GuestLog) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(usize::try_from(limits.handles).unwrap_or(usize::MAX));
         Self {
@@ -109,7 +110,7 @@ impl HostState {
             clock: EventClock::default(),
             secrets: Secrets::default(),
             http: WasiHttpCtx::new(),
-            outbound: Outbound::new(&HttpGrants::default(), &system_resolver(), limits, log),
+            outbound,
         }
     }
 }

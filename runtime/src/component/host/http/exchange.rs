@@ -1,5 +1,6 @@
 //! One request and its answer, within bounds of size and time.
 
+use std::error::Error as _;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -17,6 +18,7 @@ use wasmtime_wasi_http::io::TokioIo;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
 use super::{Exchanged, Refusal, Rights};
+use crate::error_chain::chain;
 
 /// Bytes of a request that a guest hands over at once.
 pub(super) const CHUNK: usize = 64 * 1024;
@@ -46,7 +48,7 @@ pub(super) async fn exchange(
         let (mut sender, driver) = handshake.map_err(failed)?;
         // Whatever ends the connection ends the body with it, and is told there.
         let driver = spawn(async move { drop(driver.await) });
-        let request = bounded(request, rights.request_bytes)?;
+        let request = bounded(request, rights.request_bytes);
         Ok((sender.send_request(request).await.map_err(failed)?, driver))
     });
     let (response, driver) = answering.await.map_err(|_| rights.too_late(Error::HttpResponseTimeout))??;
@@ -79,7 +81,7 @@ async fn over(
 }
 
 /// The request as it goes out: addressed within its server, and no longer than is allowed.
-fn bounded(request: Request<WasiBody>, limit: u64) -> Result<Request<WasiBody>, Refusal> {
+fn bounded(request: Request<WasiBody>, limit: u64) -> Request<WasiBody> {
     let (mut parts, body) = request.into_parts();
     let path = parts.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
     parts.uri = Uri::from(path);
@@ -88,14 +90,17 @@ fn bounded(request: Request<WasiBody>, limit: u64) -> Result<Request<WasiBody>, 
         Ok(error) => *error,
         Err(_) => Error::HttpRequestBodySize(Some(limit)),
     });
-    Ok(Request::from_parts(parts, body.boxed_unsync()))
+    Request::from_parts(parts, body.boxed_unsync())
 }
 
 fn failed(error: hyper::Error) -> Refusal {
-    let cause = crate::error_chain::chain(&error);
-    match cause.contains("request body size") {
-        true => Refusal::new(Error::HttpRequestBodySize(None), format!("given up: {cause} (http-request-bytes)")),
-        false => Refusal::new(Error::Hyper(error), format!("failed: {cause}")),
+    let cause = chain(&error);
+    // What the body says of itself comes back as the cause.
+    match error.source().and_then(|source| source.downcast_ref()) {
+        Some(Error::HttpRequestBodySize(limit)) => {
+            Refusal::new(Error::HttpRequestBodySize(*limit), format!("given up: {cause} (http-request-bytes)"))
+        }
+        _ => Refusal::new(Error::Hyper(error), format!("failed: {cause}")),
     }
 }
 
