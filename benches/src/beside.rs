@@ -1,6 +1,6 @@
 //! `neighbour` and `swap-pause`: what others, and a new version, cost a good sink.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ use crate::detached;
 use crate::inline_put::events;
 use crate::summary::{Bound, Line, Summary};
 use crate::turns::Measured;
+use crate::wat_sinks;
 
 /// Events put to the good sink in a run.
 const EVENTS: usize = 400;
@@ -69,39 +70,69 @@ fn percentile(mut values: Vec<f64>, of_hundred: usize) -> f64 {
     values.get((values.len() * of_hundred / 100).min(values.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
 }
 
+/// A component that is after no good, with its configuration.
+type Hostile = (String, PathBuf, Vec<(&'static str, &'static str)>);
+
 pub(crate) fn neighbour(target: &Path, summary: &mut Summary) -> anyhow::Result<()> {
+    let scripted = detached::guest(target, "scripted");
+    let deed = |deed: &'static str| {
+        let config = if deed == "leak" { vec![("leak", "200000")] } else { vec![("on", "put"), ("do", deed)] };
+        (deed.to_owned(), scripted.clone(), config)
+    };
+    beside(target, ["neighbour", "neighbour/ratio"], &["loop", "sleep", "trap", "leak"].map(deed), summary)?;
+    beside(target, ["neighbour/suite", "neighbour/suite-ratio"], &worst_of_suite(target)?, summary)
+}
+
+/// The four of the hostile suite that cost the host the most processor time before they are cut off.
+fn worst_of_suite(target: &Path) -> anyhow::Result<[Hostile; 4]> {
+    let folder = target.join("bench/hostile");
+    std::fs::create_dir_all(&folder)?;
+    let made = |name: &str, text: &str| {
+        let path = folder.join(name).with_extension("wasm");
+        std::fs::write(&path, wat::parse_str(text)?)?;
+        anyhow::Ok((name.to_owned(), path, Vec::new()))
+    };
+    let start = wat_sinks::sink_wat("(func $s (loop $l (br $l))) (start $s)", wat_sinks::DURABLE);
+    Ok([
+        made("lists-keys", &wat_sinks::keeps(wat_sinks::lists_keys()))?,
+        made("reads-clock", &wat_sinks::reads_clock())?,
+        made("loops-at-start", &start)?,
+        ("loops-in-open".to_owned(), detached::guest(target, "scripted"), vec![("on", "open"), ("do", "loop")]),
+    ])
+}
+
+/// The good sink alone and beside others, in turns.
+fn beside(target: &Path, names: [&'static str; 2], others: &[Hostile], summary: &mut Summary) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let (mut alone, mut beside) = (Measured::default(), Measured::default());
     for _ in 0..5 {
         alone.0.push(p99(&runtime, target, &[])?);
-        beside.0.push(p99(&runtime, target, &["loop", "sleep", "trap", "leak"])?);
+        beside.0.push(p99(&runtime, target, others)?);
     }
     let (value, alone) = (beside.median(), alone.median());
     let allowed = (alone * 1.5).max(alone + SLICE);
+    let [name, of_ratio] = names;
     let (baseline, ratio) = (("alone x 1.5 or + 4 ms", allowed), value / allowed);
-    summary.add(&Line { name: "neighbour", value, unit: "ms", baseline, ratio, bound: Bound::AtMost(1.0) })?;
+    summary.add(&Line { name, value, unit: "ms", baseline, ratio, bound: Bound::AtMost(1.0) })?;
     let (baseline, ratio) = (("alone", alone), value / alone);
-    summary.add(&Line { name: "neighbour/ratio", value, unit: "ms", baseline, ratio, bound: Bound::None })
+    summary.add(&Line { name: of_ratio, value, unit: "ms", baseline, ratio, bound: Bound::None })
 }
 
 /// The 99th percentile of a good sink's puts, each about a millisecond of work, beside hostile ones.
-fn p99(runtime: &Runtime, target: &Path, hostile: &[&str]) -> anyhow::Result<f64> {
+fn p99(runtime: &Runtime, target: &Path, hostile: &[Hostile]) -> anyhow::Result<f64> {
     runtime.block_on(async {
         let store = detached::store_in_memory()?;
         let engine = SinkEngine::new(Limits::default().stack)?;
+        let scripted = detached::guest(target, "scripted");
         let work = [("on", "put"), ("do", "work"), ("steps", "400000")];
         let policy = DetachedPolicy::default();
-        let good = detached::component(target, &engine, &store, ("good", "scripted"), &work, policy).await?;
+        let good = detached::component(target, &engine, &store, ("good", &scripted), &work, policy).await?;
         let times = Arc::new(Mutex::new(Vec::new()));
         let timed = Timed { sink: good.sink, times: Arc::clone(&times) };
         let mut sinks = vec![DetachedSink { sink: Box::new(timed), versions: None, ..good }];
-        for deed in hostile {
-            let config = match *deed {
-                "leak" => vec![("leak", "200000")],
-                deed => vec![("on", "put"), ("do", deed)],
-            };
+        for (name, path, config) in hostile {
             let policy = DetachedPolicy { batch_events: 10, ..DetachedPolicy::default() };
-            sinks.push(detached::component(target, &engine, &store, (deed, "scripted"), &config, policy).await?);
+            sinks.push(detached::component(target, &engine, &store, (name, path), config, policy).await?);
         }
         let (detached, _lineage, _workers) = detached::start(sinks, &store, Path::new("none"))?;
         detached.window().end_history();
@@ -124,8 +155,18 @@ pub(crate) fn swap_pause(target: &Path, summary: &mut Summary) -> anyhow::Result
         let engine = SinkEngine::new(Limits::default().stack)?;
         let times = Arc::new(Mutex::new(Vec::new()));
         let policy = DetachedPolicy::default();
-        let sink = detached::component(target, &engine, &store, ("sink", "no-op"), &[], policy.clone()).await?;
-        let other = detached::component(target, &engine, &store, ("other", "no-op"), &[], policy).await?;
+        let sink = detached::component(
+            target,
+            &engine,
+            &store,
+            ("sink", &detached::guest(target, "no-op")),
+            &[],
+            policy.clone(),
+        )
+        .await?;
+        let other =
+            detached::component(target, &engine, &store, ("other", &detached::guest(target, "no-op")), &[], policy)
+                .await?;
         let timed = Timed { sink: other.sink, times: Arc::clone(&times) };
         let other = DetachedSink { sink: Box::new(timed), versions: None, ..other };
         let (detached, _lineage, _workers) = detached::start(vec![sink, other], &store, Path::new("none"))?;

@@ -1,6 +1,6 @@
 //! What the benches of the detached lane share: a node whose sinks run detached, with their store in memory.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hydrant::component::{CompileCache, Compiler, ComponentVersions, Consent, Limits, SinkEngine};
@@ -21,12 +21,17 @@ pub(crate) fn store_in_memory() -> anyhow::Result<SinkStore> {
     Ok(SinkStore::on(open)?)
 }
 
-/// A guest as a detached sink.
+/// The file of a guest that was built from source.
+pub(crate) fn guest(target: &Path, name: &str) -> PathBuf {
+    target.join(format!("guests/{name}.wasm"))
+}
+
+/// A component as a detached sink.
 pub(crate) async fn component(
     target: &Path,
     engine: &SinkEngine,
     store: &SinkStore,
-    (name, guest): (&str, &str),
+    (name, guest): (&str, &Path),
     config: &[(&str, &str)],
     policy: DetachedPolicy,
 ) -> anyhow::Result<DetachedSink> {
@@ -41,7 +46,7 @@ pub(crate) async fn component(
         config: config.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
         store: store.clone(),
     };
-    let (version, active) = versions.in_charge(&target.join(format!("guests/{guest}.wasm"))).await?;
+    let (version, active) = versions.in_charge(guest).await?;
     Ok(DetachedSink {
         name: name.to_owned(),
         sink: version.sink,

@@ -89,7 +89,8 @@ async fn put_all(sink: &mut ComponentSink, events: &[StateEvent]) -> anyhow::Res
 async fn through_lane(target: &Path, engine: &SinkEngine) -> anyhow::Result<f64> {
     let store = detached::store_in_memory()?;
     let policy = DetachedPolicy { batch_events: BATCH, ..DetachedPolicy::default() };
-    let sink = detached::component(target, engine, &store, ("sink", "no-op"), &[], policy).await?;
+    let sink =
+        detached::component(target, engine, &store, ("sink", &detached::guest(target, "no-op")), &[], policy).await?;
     let (detached, _lineage, _workers) = detached::start(vec![sink], &store, Path::new("none"))?;
     let all = events(BATCHES * BATCH / 10)?;
     let pages: Vec<Vec<StateEvent>> = all.chunks(500).map(<[StateEvent]>::to_vec).collect();

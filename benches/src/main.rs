@@ -17,6 +17,9 @@ mod read;
 mod replay;
 mod summary;
 mod turns;
+#[allow(dead_code, clippy::panic, reason = "the hostile suite's file, of which some are of interest here")]
+#[path = "../../tests/it/wat_sinks.rs"]
+mod wat_sinks;
 
 use std::path::PathBuf;
 

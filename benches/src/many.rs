@@ -59,7 +59,10 @@ pub(crate) fn cold_start_child(target: &Path, folder: &Path) -> anyhow::Result<(
         let mut sinks = Vec::new();
         for guest in guests {
             let policy = DetachedPolicy::default();
-            sinks.push(detached::component(target, &engine, &store, (guest, guest), &[], policy).await?);
+            sinks.push(
+                detached::component(target, &engine, &store, (guest, &detached::guest(target, guest)), &[], policy)
+                    .await?,
+            );
         }
         anyhow::ensure!(sinks.len() == COLD, "not ten sinks");
         let (detached, _lineage, _workers) = detached::start(sinks, &store, Path::new("none"))?;
@@ -96,7 +99,7 @@ pub(crate) fn idle_sinks_child(target: &Path) -> anyhow::Result<()> {
         let sink = async |number: usize| {
             let name = format!("s{number}");
             let policy = DetachedPolicy::default();
-            detached::component(target, &engine, &store, (&name, "tally"), &[], policy).await
+            detached::component(target, &engine, &store, (&name, &detached::guest(target, "tally")), &[], policy).await
         };
         // What is there once for all of them.
         let first = sink(0).await?;

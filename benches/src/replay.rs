@@ -79,7 +79,8 @@ async fn replay(target: &Path, log: &Path, folds: bool) -> anyhow::Result<f64> {
     let folder = tempfile::tempdir()?;
     let store = hydrant::sink_store::SinkStore::open(&folder.path().join("sinks.redb"))?;
     let policy = DetachedPolicy::default();
-    let sink = detached::component(target, &engine, &store, ("sink", "no-op"), &[], policy).await?;
+    let sink =
+        detached::component(target, &engine, &store, ("sink", &detached::guest(target, "no-op")), &[], policy).await?;
     let start = Instant::now();
     let (detached, lineage, _workers) = detached::start(vec![sink], &store, log)?;
     let node = Node::new(detached::stream(), Box::new(detached::source(log)), Vec::new());

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use crate::component::{CompileCache, Compiler};
@@ -70,7 +71,8 @@ impl DataDir {
     ///
     /// [`DataDirError`].
     pub fn open(path: &Path) -> Result<Self, DataDirError> {
-        fs::create_dir_all(path).map_err(io_error(path))?;
+        // The owner's alone: state of guests and events of the head are in it.
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io_error(path))?;
         let format = read_if_there(&path.join(FORMAT_FILE))?;
         let is_empty = fs::read_dir(path).map_err(io_error(path))?.next().is_none();
         match format.as_deref().map(|text| text.trim().parse::<u32>()) {
@@ -189,6 +191,15 @@ mod tests {
         assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
         drop(first);
         DataDir::open(folder.path()).unwrap();
+    }
+
+    #[test]
+    fn nobody_else_may_look_into_a_folder_that_was_made_here() {
+        use std::os::unix::fs::PermissionsExt;
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("data");
+        let _data = DataDir::open(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
     }
 
     #[test]

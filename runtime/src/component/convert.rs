@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::bindings::{batch, event_sink, lifecycle, types};
+use super::printable::printable;
 use crate::event::{Kind, Position, StateEvent};
 use crate::sink::{Ack, CloseReason, Delivery, OpenInfo, Opened, SinkError};
 
@@ -50,10 +51,10 @@ pub(super) fn error(error: types::SinkError) -> SinkError {
     match error {
         types::SinkError::Retry(retry) => SinkError::Retry {
             after: retry.after_ms.map(|millis| Duration::from_millis(millis.into())),
-            message: retry.message,
+            message: printable(&retry.message),
         },
-        types::SinkError::Rejected(message) => SinkError::Rejected { message },
-        types::SinkError::Fatal(message) => SinkError::Fatal { message },
+        types::SinkError::Rejected(message) => SinkError::Rejected { message: printable(&message) },
+        types::SinkError::Fatal(message) => SinkError::Fatal { message: printable(&message) },
     }
 }
 
@@ -192,6 +193,65 @@ impl<'a> Columns<'a> {
             tag: &self.buffers.tag,
             ends: &self.buffers.ends,
             json: self.joined.unwrap_or(&self.buffers.json),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// An event of random text, with a time or without one; legacy ones have none.
+    fn event() -> impl Strategy<Value = StateEvent> {
+        let time = prop::option::of((0..60_u32, 0..1_000_000_000_u32));
+        (any::<u64>(), "[A-C]", "\\PC{0,30}", time, any::<bool>()).prop_map(|(id, tag, text, time, is_checkpoint)| {
+            let tag = if is_checkpoint { "Checkpoint".to_owned() } else { tag };
+            let changed = serde_json::json!({ "tag": tag, "text": text });
+            let time =
+                time.map(|(second, nanosecond)| format!(",\"time\":\"2026-01-01T00:00:{second:02}.{nanosecond:09}Z\""));
+            let time = time.unwrap_or_default();
+            StateEvent::parse(format!("{{\"eventId\":{id},\"stateChanged\":{changed}{time}}}")).unwrap()
+        })
+    }
+
+    /// What a guest makes of row `at`.
+    fn row<'a>(batch: &batch::EventBatch<'a>, at: usize) -> (Position, Option<(i64, u32)>, &'a str, &'a str) {
+        let id = batch.ids[at];
+        let position = if batch.kinds[at] == 1 { Position::checkpoint(id) } else { Position::event(id) };
+        let time = (batch.nanoseconds[at] != NO_TIME).then(|| (batch.seconds[at], batch.nanoseconds[at]));
+        let start = at.checked_sub(1).map_or(0, |before| batch.ends[before] as usize);
+        (position, time, batch.tags[usize::from(batch.tag[at])], &batch.json[start..batch.ends[at] as usize])
+    }
+
+    #[test]
+    fn what_a_guest_says_of_an_error_cannot_forge_a_line_of_the_log() {
+        let words = || "no\n1970 INFO all is well".to_owned();
+        let retry = types::SinkError::Retry(types::Retry { after_ms: None, message: words() });
+        for said in [retry, types::SinkError::Rejected(words()), types::SinkError::Fatal(words())] {
+            let text = error(said).to_string();
+            assert!(text.contains("all is well") && !text.contains('\n'), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn fuzz_columns_hold_what_the_events_hold(
+            events in prop::collection::vec(event(), 0..20),
+            before in prop::collection::vec(event(), 0..20),
+        ) {
+            let (mut buffers, delivery) = (ColumnBuffers::default(), Delivery { redelivered: true, ..Delivery::default() });
+            // Memory of a batch before leaves nothing behind.
+            prop_assert!(Columns::of(&mut buffers, &before, Delivery::default()).is_some());
+            let columns = Columns::of(&mut buffers, &events, delivery).unwrap();
+            let batch = columns.batch();
+            prop_assert_eq!((batch.ids.len(), batch.deliveries), (events.len(), &*vec![2; events.len()]));
+            prop_assert_eq!(batch.json.len(), events.iter().map(StateEvent::bytes).sum::<usize>());
+            for (at, event) in events.iter().enumerate() {
+                let time = event.time().map(|time| (time.seconds, time.nanoseconds));
+                prop_assert_eq!(row(&batch, at), (event.position(), time, event.tag(), event.json()));
+            }
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use wasmtime::{Trap, WasmBacktrace};
 
+use super::printable::printable;
 use crate::sink_store::PostMortem;
 
 /// A call into a component ended in a trap or was cut off. The instance is gone.
@@ -131,5 +132,5 @@ impl InForce {
 pub(super) fn frames(error: &wasmtime::Error) -> Vec<String> {
     let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else { return Vec::new() };
     let names = backtrace.frames().iter().filter_map(|frame| frame.func_name());
-    names.take(FRAMES).map(|name| format!("{:#}", rustc_demangle::demangle(name))).collect()
+    names.take(FRAMES).map(|name| printable(&format!("{:#}", rustc_demangle::demangle(name)))).collect()
 }

@@ -131,7 +131,7 @@ pub struct Need {
 
 /// A component needs what it was not granted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it needs {need} ({reason:?}), which {problem}")]
+#[error("it needs {need:?} ({reason:?}), which {problem}")]
 pub struct MissingGrant {
     need: String,
     reason: String,
@@ -307,6 +307,20 @@ mod tests {
         assert_eq!((given.count(), given.secrets.len()), (1, 1));
         let given = all().asked(&[need("dir"), need("env:LANG"), need("http")], "s").unwrap();
         assert_eq!((given.count(), given.secrets.len()), (3, 0));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn fuzz_whatever_a_manifest_asks_for_no_more_is_given_than_was_granted(
+            needs in proptest::collection::vec("(dir|http|clock|random|key-value|(env:|secret:)(LANG|token|[A-Z]{0,3})|\\PC{0,20}|.{0,20})", 0..5),
+        ) {
+            let needs: Vec<Need> = needs.iter().map(|grant| need(grant)).collect();
+            let told = |grants: &Grants| grants.parameters();
+            match all().asked(&needs, "s") {
+                Ok(given) => assert!(told(&given).iter().all(|right| told(&all()).contains(right))),
+                Err(missing) => assert!(!missing.to_string().contains(char::is_control), "{missing:?}"),
+            }
+        }
     }
 
     #[test]

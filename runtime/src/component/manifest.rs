@@ -2,8 +2,9 @@
 
 use crate::stream::StreamFormat;
 
-use super::bindings::lifecycle;
+use super::bindings::{lifecycle, types};
 use super::grants::Need;
+use super::printable::printable;
 
 /// The answer to `describe`, as far as the host acts on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,17 +39,16 @@ impl Manifest {
 
 impl From<lifecycle::Manifest> for Manifest {
     fn from(manifest: lifecycle::Manifest) -> Self {
+        let format =
+            |format: types::FormatResult| StreamFormat { name: printable(&format.name), version: format.version };
+        let needs = manifest.needs.iter();
         Self {
-            name: manifest.name,
-            version: manifest.version,
-            accepts: manifest
-                .accepts
-                .into_iter()
-                .map(|format| StreamFormat { name: format.name, version: format.version })
-                .collect(),
-            writes: manifest.writes.map(|format| StreamFormat { name: format.name, version: format.version }),
-            tags: manifest.tags,
-            needs: manifest.needs.into_iter().map(|need| Need { grant: need.grant, reason: need.reason }).collect(),
+            name: printable(&manifest.name),
+            version: printable(&manifest.version),
+            accepts: manifest.accepts.into_iter().map(format).collect(),
+            writes: manifest.writes.map(format),
+            tags: manifest.tags.iter().map(|tag| printable(tag)).collect(),
+            needs: needs.map(|need| Need { grant: printable(&need.grant), reason: printable(&need.reason) }).collect(),
             irreversible: manifest.irreversible,
         }
     }

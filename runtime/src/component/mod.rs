@@ -22,6 +22,7 @@ mod limiter;
 mod limits;
 mod load;
 mod manifest;
+mod printable;
 mod sink;
 mod source;
 mod source_instance;

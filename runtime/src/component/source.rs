@@ -14,6 +14,7 @@ use super::grants::{Grants, Need};
 use super::host::{GuestLog, HostState, system_resolver};
 use super::limits::Limits;
 use super::manifest::Manifest;
+use super::printable::printable;
 use super::source_instance::{SourceComponent, SourceInstance};
 use crate::backoff::Backoff;
 use crate::event::{Position, StateEvent};
@@ -348,14 +349,18 @@ impl Connection {
         match said {
             Said::Retry(retry) => {
                 let asked = retry.after_ms.map_or(Duration::ZERO, |millis| Duration::from_millis(millis.into()));
-                tracing::warn!("the source component {} cannot reach its source: {}", self.name, retry.message);
+                tracing::warn!(
+                    "the source component {} cannot reach its source: {}",
+                    self.name,
+                    printable(&retry.message)
+                );
                 Ok(self.backoff.wait().max(asked.min(MAX_WAIT)))
             }
             Said::Gap(oldest) => {
                 let oldest = convert::position(oldest);
                 Err(SourceError::Gap { name: format!("the source component {}", self.name), last, oldest })
             }
-            Said::Fatal(message) => Err(self.refused(message)),
+            Said::Fatal(message) => Err(self.refused(printable(&message))),
         }
     }
 

@@ -5,7 +5,9 @@ use std::fs;
 use hydrant::component::Grants;
 
 use crate::harness::guest;
-use crate::wat_sinks::{DURABLE, asks_for_random, component_wat, leaks_handles, sink_wat};
+use crate::wat_sinks::{
+    DURABLE, asks_for_random, component_wat, keeps, leaks_handles, lists_keys, put, reads_clock, sink_wat,
+};
 
 /// What must come of an attack. In any case the process goes on, and what was made for the component is gone afterwards.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +18,8 @@ pub(super) enum Must {
     Fail,
     /// Refused before any of it ran.
     BeRefused,
+    /// Nothing: what it tries is refused in words, and it goes on.
+    GoThrough,
     /// Whatever comes of it, it ends.
     End,
 }
@@ -48,12 +52,6 @@ fn puts(code: &str) -> String {
     sink_wat("", &put(code))
 }
 
-fn put(code: &str) -> String {
-    format!(
-        r#"(func (export "put") (param i64 i32 i32 i64 i32 i32 i32 i32 i32 i32) (result i32) (local $n i32) {code} (i32.const 0))"#
-    )
-}
-
 /// The text with one part of it replaced, which must be there.
 fn but(text: &str, part: &str, instead: &str) -> String {
     assert!(text.contains(part), "{part}");
@@ -65,7 +63,7 @@ const MEMORY: &str = r#"(memory (export "memory") 1)"#;
 const REALLOC: &str = "(global.get $next))\n";
 
 pub(super) fn all() -> Vec<Attack> {
-    [processor(), memory(), stack_and_handles(), host_work(), answers(), time(), escapes(), binaries()]
+    [processor(), memory(), stack_and_handles(), host_work(), key_value(), answers(), time(), escapes(), binaries()]
         .into_iter()
         .flatten()
         .collect()
@@ -210,15 +208,6 @@ fn log_call(arguments: &str) -> String {
     component_wat(imports, r#"(with "host" (instance $host))"#, items, &put(&format!("(call $call {arguments})")))
 }
 
-fn reads_clock() -> String {
-    let imports = r#"
-        (import "wasi:clocks/monotonic-clock@0.2.0" (instance $clock (export "now" (func (result u64)))))
-        (core func $now (canon lower (func $clock "now")))
-        (core instance $host (export "now" (func $now)))"#;
-    let items = r#"(import "host" "now" (func $now (result i64)))"#;
-    component_wat(imports, r#"(with "host" (instance $host))"#, items, &put("(loop $l (drop (call $now)) (br $l))"))
-}
-
 fn exits() -> String {
     let imports = r#"
         (import "wasi:cli/exit@0.2.0" (instance $exit (export "exit" (func (param "status" (result))))))
@@ -226,6 +215,25 @@ fn exits() -> String {
         (core instance $host (export "exit" (func $leave)))"#;
     let items = r#"(import "host" "exit" (func $leave (param i32)))"#;
     component_wat(imports, r#"(with "host" (instance $host))"#, items, &put("(call $leave (i32.const 0))"))
+}
+
+/// What is kept for a guest is bounded, and so is the host's work for it.
+fn key_value() -> Vec<Attack> {
+    let keeping = |tries: &str, code: &str, must: Must| Attack {
+        grants: Grants { key_value: true, ..Grants::default() },
+        ..wat(tries, &keeps(code), must)
+    };
+    let until_refused =
+        |key: u32, value: u32| format!("(br_if $l (i32.eqz (call $set (i32.const {key}) (i32.const {value}))))");
+    let (small, large) = (until_refused(4, 0), until_refused(4, 30_000));
+    vec![
+        keeping("keeping keys until it may keep no more", &small, Must::GoThrough),
+        keeping("keeping values until it may keep no more", &large, Must::GoThrough),
+        keeping("keys of two kilobytes until it may keep no more", &until_refused(2_048, 0), Must::GoThrough),
+        keeping("a value of twelve megabytes", &until_refused(4, 12 << 20), Must::Break("hostcall-bytes")),
+        keeping("a key of twelve megabytes", &until_refused(12 << 20, 0), Must::Break("hostcall-bytes")),
+        keeping("listing its keys without end", lists_keys(), Must::Fail),
+    ]
 }
 
 /// Answers that are none.

@@ -12,12 +12,13 @@ use std::time::{Duration, Instant};
 
 use hydrant::component::{CompileCache, ComponentSink, FailureKind, Limits, LoadError, SinkComponent, SinkEngine};
 use hydrant::sink::{CloseReason, Delivery, EventSink, SinkError};
+use hydrant::sink_store::SinkStore;
 
 use crate::harness::{Folder, block_on, compiler, component_sink, events, limits_of, open_info};
 use attacks::{Attack, Must};
 
 /// Tight, so that each attack is over soon.
-const LIMITS: [(&str, &str); 11] = [
+const LIMITS: [(&str, &str); 13] = [
     ("fuel", "5000000"),
     ("open-fuel", "50000000"),
     ("flush-fuel", "5000000"),
@@ -29,6 +30,8 @@ const LIMITS: [(&str, &str); 11] = [
     ("compile-cpu", "10s"),
     ("http-timeout", "200ms"),
     ("http-response-bytes", "64KiB"),
+    ("key-value-keys", "1000"),
+    ("key-value-bytes", "8MiB"),
 ];
 
 /// By which each attack must be over: the longest limit, its backstop, and a busy machine.
@@ -41,13 +44,14 @@ enum Came {
 }
 
 /// Loads a component and calls every function it has.
-fn come_of(attack: &Attack, engine: &SinkEngine, cache: &CompileCache, limits: &Limits) -> Came {
+fn come_of(attack: &Attack, engine: &SinkEngine, cache: &CompileCache, store: &SinkStore, limits: &Limits) -> Came {
     let component = match SinkComponent::from_bytes(engine, cache, &attack.wasm, limits) {
         Ok(component) => component,
         Err(error) => return Came::Refused(error),
     };
     let sink = ComponentSink::new("hostile", component, limits.clone(), attack.config.clone());
     let mut sink = sink.with_grants(attack.grants.clone());
+    sink.keep_state(store, "hostile");
     block_on(drive(&mut sink)).map_or_else(Came::Failed, |()| Came::Through)
 }
 
@@ -68,7 +72,10 @@ async fn drive(sink: &mut ComponentSink) -> Result<(), SinkError> {
 fn wrong(attack: &Attack, came: &Came) -> Option<String> {
     let expected = attack.must;
     let found = match (expected, came) {
-        (Must::End, _) | (Must::Fail, Came::Failed(_)) | (Must::BeRefused, Came::Refused(_)) => return None,
+        (Must::End, _)
+        | (Must::Fail, Came::Failed(_))
+        | (Must::BeRefused, Came::Refused(_))
+        | (Must::GoThrough, Came::Through) => return None,
         (Must::Break(limit), Came::Failed(SinkError::Guest(failure))) => match &failure.kind {
             FailureKind::Limit { name, .. } if *name == limit => return None,
             _ => failure.to_string(),
@@ -116,6 +123,7 @@ fn in_a_process_of_its_own() {
     let cache = CompileCache::open(folder.path("components"), compiler()).unwrap();
     let limits = limits_of(&LIMITS);
     let engine = SinkEngine::new(limits.stack).unwrap();
+    let store = SinkStore::in_memory().unwrap();
     let attacks: Vec<Attack> = attacks::all().into_iter().chain(requests::all()).collect();
     assert!(attacks.len() >= 40, "{}", attacks.len());
     let stop = Arc::new(AtomicBool::new(false));
@@ -124,7 +132,7 @@ fn in_a_process_of_its_own() {
         let mut all_wrong = Vec::new();
         for attack in &attacks {
             let start = Instant::now();
-            all_wrong.extend(wrong(attack, &come_of(attack, &engine, &cache, &limits)));
+            all_wrong.extend(wrong(attack, &come_of(attack, &engine, &cache, &store, &limits)));
             assert!(start.elapsed() < OVER, "{}: {:?}", attack.tries, start.elapsed());
         }
         assert!(all_wrong.is_empty(), "{}", all_wrong.join("\n"));

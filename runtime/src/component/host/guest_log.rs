@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use tracing::Level;
 
+use crate::component::printable::printable;
+
 /// Lines that pass in one second. More would push everything else out of the operator's log, and cost the host more than the guest.
 pub(crate) const LINES_PER_SECOND: u32 = 10_000;
 
@@ -111,18 +113,14 @@ impl State {
     }
 }
 
-/// The line within its bound, without control characters, which could forge lines or drive the operator's terminal.
+/// The line within its bound.
 fn cut(line: &str) -> String {
     let end = line.floor_char_boundary(LINE_BYTES);
-    let mut kept: String = line.get(..end).unwrap_or_default().chars().map(printable).collect();
+    let mut kept = printable(line.get(..end).unwrap_or_default());
     if end < line.len() {
         kept.push_str(&format!("… ({} bytes more)", line.len() - end));
     }
     kept
-}
-
-fn printable(character: char) -> char {
-    if character.is_control() && character != '\t' { char::REPLACEMENT_CHARACTER } else { character }
 }
 
 #[cfg(test)]
