@@ -55,20 +55,9 @@ $(GUESTS)/tally-py.wasm: guest-examples/tally-py/tally_sink.py target/tally.wit
 	@cd guest-examples/tally-py && PYTHONDONTWRITEBYTECODE=1 $(abspath $(COMPONENTIZE_PY)) -d $(CURDIR)/target/tally.wit -w tally \
 		componentize tally_sink -o $(CURDIR)/$@
 
-run: guests ## Deliver a sample log to two component sinks, and say what to try next
+run: guests ## Run a head with its API, component sinks and some transactions, and say what to try next
 	@$(CARGO) build --workspace --all-targets
-	@rm -rf target/demo && mkdir -p target/demo
-	target/debug/hydrant sample --events 40 --seed 1 --schema 2.0 --out target/demo/state
-	target/debug/hydrant run --once --data-dir target/demo/data --event-source file://target/demo/state \
-		--event-sink wasm:$(GUESTS)/printer.wasm --event-sink wasm:$(GUESTS)/tally.wasm
-	@echo
-	@echo "Each line above from 'printer' and 'tally' was written by a sandboxed WebAssembly component."
-	@echo "Try next:"
-	@echo "  target/debug/hydrant log stats target/demo/state        the same counts, without a sink"
-	@echo "  target/debug/hydrant run --event-source file://target/demo/state --event-sink stdout: | head -3"
-	@echo "  target/debug/hydrant run --once --event-source file://target/demo/state \\"
-	@echo "      --event-sink 'wasm:$(GUESTS)/refuse.wasm?config.refuse-id=7'     a sink that refuses event 7"
-	@echo "  target/debug/hydrant run --help                         everything else"
+	@examples/demo.sh
 
 test: guests ## Build the guests and run all tests (needs nothing else; goldens by HYDRANT_GOLDEN_DIR)
 	$(CARGO) test --workspace

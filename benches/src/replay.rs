@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use hydrant::component::{Limits, SinkEngine};
 use hydrant::delivery::DetachedPolicy;
-use hydrant::head::ExpectedHead;
+use hydrant::head::{ExpectedHead, HeadFollower};
 use hydrant::node::{Node, Silent};
 use hydrant::sink::CloseReason;
 use tokio_util::sync::CancellationToken;
@@ -86,7 +86,7 @@ async fn replay(target: &Path, log: &Path, folds: bool) -> anyhow::Result<f64> {
     let node = Node::new(detached::stream(), Box::new(detached::source(log)), Vec::new());
     let mut node = node.with_detached(std::sync::Arc::clone(&detached), lineage);
     if folds {
-        node = node.with_head(ExpectedHead::default(), None);
+        node = node.with_head(HeadFollower::start(), ExpectedHead::default(), None);
     }
     let stop = CancellationToken::new();
     node.open().await?;

@@ -43,6 +43,7 @@
 //! [`component::LoadError`], [`config::ConfigError`], [`node::NodeError`]. Causes are in `source`, not in the message.
 
 pub mod admin;
+pub mod api;
 mod backoff;
 pub mod component;
 pub mod config;
@@ -52,7 +53,9 @@ mod durable_file;
 mod error_chain;
 pub mod event;
 pub mod head;
+mod json_text;
 pub mod node;
+pub mod offline;
 mod own_listeners;
 pub mod sample;
 pub mod sink;

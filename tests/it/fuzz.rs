@@ -167,7 +167,7 @@ proptest! {
 fn random_code_is_run_and_not_only_refused() {
     let limits = limits_of(&[("fuel", "1000000"), ("open-fuel", "1000000"), ("memory", "16MiB")]);
     let ran = (0..40_u64).filter(|seed| {
-        let bytes: Vec<u8> = (0..2000_u64).map(|at| ((at + 1) * (seed + 7) * 2_654_435_761 >> 13) as u8).collect();
+        let bytes: Vec<u8> = (0..2000_u64).map(|at| (((at + 1) * (seed + 7) * 2_654_435_761) >> 13) as u8).collect();
         random_component(&bytes).is_some_and(|component| load_and_put(&component, &limits))
     });
     let ran = ran.count();

@@ -97,8 +97,19 @@ impl Folder {
 
     /// A run over any source.
     pub(crate) fn command_at(&self, source: &str, sinks: &[&str], more: &[&str]) -> Command {
+        self.subcommand("run", source, sinks, more)
+    }
+
+    /// A head with its log in `state`, and its API on any free port.
+    pub(crate) fn head(&self, sinks: &[&str], more: &[&str]) -> Command {
+        let mut command = self.subcommand("head", &format!("file://{}", self.path("state").display()), sinks, more);
+        command.args(["--api", "127.0.0.1:0"]);
+        command
+    }
+
+    fn subcommand(&self, name: &str, source: &str, sinks: &[&str], more: &[&str]) -> Command {
         let mut command = hydrant();
-        command.arg("run").arg("--data-dir").arg(self.path("data")).args(["--event-source", source]);
+        command.arg(name).arg("--data-dir").arg(self.path("data")).args(["--event-source", source]);
         for sink in sinks {
             command.arg("--event-sink").arg(sink);
         }

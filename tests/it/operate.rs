@@ -36,7 +36,13 @@ impl Running {
 
     /// One that follows any source.
     pub(crate) fn start_at(folder: Folder, source: &str, sinks: &[&str], more: &[&str]) -> Self {
-        let mut child = folder.command_at(source, sinks, more).spawn().unwrap();
+        let command = folder.command_at(source, sinks, more);
+        Self::of(folder, command)
+    }
+
+    /// Whatever this command starts.
+    pub(crate) fn of(folder: Folder, mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
         let errors = BufReader::new(child.stderr.take().unwrap());
         let said = Arc::new(Mutex::new(Vec::new()));
         let saying = Arc::clone(&said);
@@ -48,6 +54,13 @@ impl Running {
         let running = Self { folder, child, said };
         running.until("the admin API", || running.ask(&["status"]).status.success());
         running
+    }
+
+    /// kill -9; gives the folder, to start again in.
+    pub(crate) fn kill(mut self) -> Folder {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        std::mem::replace(&mut self.folder, Folder::new())
     }
 
     pub(crate) fn ask(&self, arguments: &[&str]) -> Output {

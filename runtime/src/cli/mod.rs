@@ -38,6 +38,9 @@ enum Command {
     /// Deliver the events of a source to sinks
     #[command(after_help = RUN_EXIT_CODES)]
     Run(RunArgs),
+    /// Run a head of our own, without a chain: take transactions, keep its log, feed sinks, serve hydra-node's API
+    #[command(after_help = RUN_EXIT_CODES)]
+    Head(HeadArgs),
     /// Show what each sink of a running hydrant is doing
     Status {
         /// As JSON, for programs
@@ -93,7 +96,7 @@ Exit codes:
   3  the source is unreadable, has a bad line, has diverged or has a gap
   4  delivered, but events were parked or bad lines skipped, or a sink is paused";
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 struct RunArgs {
     /// Read the configuration from this file; flags and HYDRANT_* variables win over it
     #[arg(long, value_name = "FILE", env = "HYDRANT_CONFIG")]
@@ -104,7 +107,7 @@ struct RunArgs {
     /// contestation-period=SECONDS. Of a component: its limits, grant.dir=FOLDER:ro, config.NAME=VALUE.
     #[arg(long, value_name = "URI", env = "HYDRANT_EVENT_SOURCE")]
     event_source: Option<String>,
-    /// Where events are put, in the order given: stdout:, file://PATH, sqlite://PATH, wasm:PATH
+    /// Where events are put, in the order given: stdout:, file://PATH, sqlite://PATH, api://ADDR, wasm:PATH
     ///
     /// Parameters of every sink: name=NAME, lane=inline|detached, flush=EVENTS,BYTES,TIME, tags=A,B, not-tags=C. With lane=detached, the
     /// default of components: from=oldest|now|POSITION, on-reject=park|skip|stop, on-failure=stop|terminate,
@@ -134,6 +137,43 @@ struct RunArgs {
     token_file: Option<PathBuf>,
     #[command(flatten)]
     logging: LoggingArgs,
+}
+
+#[derive(Debug, Args)]
+struct HeadArgs {
+    #[command(flatten)]
+    run: RunArgs,
+    /// What transactions are: whole numbers that are spent and made [default: simple]
+    #[arg(long, value_name = "LEDGER", env = "HYDRANT_LEDGER")]
+    ledger: Option<LedgerChoice>,
+    /// The outputs that the head opens with, at its first start, as JSON [default: none]
+    #[arg(long, value_name = "FILE", env = "HYDRANT_INITIAL_UTXO")]
+    initial_utxo: Option<PathBuf>,
+    /// Where hydra-node's API is served, or off [default: 127.0.0.1:4001]
+    #[arg(long, value_name = "ADDR|off", env = "HYDRANT_API")]
+    api: Option<String>,
+    /// Write the passing of time to the log every so many milliseconds, or off: an idle head then writes nothing [default: off]
+    #[arg(long, value_name = "MS|off", env = "HYDRANT_TICK")]
+    tick: Option<String>,
+    /// Rename the log once it has more than N lines, and begin it anew with a checkpoint; the old files are kept [default: never]
+    #[arg(long, value_name = "N", env = "HYDRANT_ROTATE_AFTER")]
+    rotate_after: Option<std::num::NonZeroU64>,
+    /// How long a closed head waits before its outputs may leave it, in seconds: nobody can contest [default: 10]
+    #[arg(long, value_name = "SECONDS", env = "HYDRANT_CONTESTATION_PERIOD")]
+    contestation_period: Option<u64>,
+    /// The party's key, as `hydra-node gen-hydra-key` makes it [default: hydra.sk in the data directory, made at the first start]
+    #[arg(long, value_name = "FILE", env = "HYDRANT_HYDRA_SIGNING_KEY")]
+    hydra_signing_key: Option<PathBuf>,
+    /// What the head's id is made of, at its first start, in hexadecimal digits [default: random]
+    #[arg(long, value_name = "HEX", env = "HYDRANT_OFFLINE_HEAD_SEED")]
+    offline_head_seed: Option<String>,
+}
+
+/// A ledger by its name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum LedgerChoice {
+    #[default]
+    Simple,
 }
 
 /// How a running hydrant is found.
@@ -208,7 +248,7 @@ struct ParkedArgs {
     reach: ReachArgs,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 struct LoggingArgs {
     /// How log lines on standard error are written [default: text]
     #[arg(long, value_name = "FORM", env = "HYDRANT_LOG")]
@@ -373,6 +413,7 @@ impl Exit {
 pub(crate) fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Run(args) => run::run(args),
+        Command::Head(args) => run::head(args),
         Command::Status { json, history, reach } => operate::status(json, history, &reach),
         Command::Pause { sink, reach } => operate::order(&sink, "pause", &reach),
         Command::Resume { sink, reach } => operate::order(&sink, "resume", &reach),

@@ -2,6 +2,7 @@
 
 mod announce;
 mod build;
+mod head;
 mod source;
 
 use std::net::SocketAddr;
@@ -10,12 +11,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hydrant::admin::{Admin, Listening, SOCKET, listen_tcp, listen_unix, start_metrics, watch_file};
+use hydrant::api::ApiUpstream;
 use hydrant::component::LockFile;
 use hydrant::config::{ConfigError, ConfigFile, SinkConfig, SinkKind, SourceConfig, SourceKind, check_names};
 use hydrant::data_dir::DataDir;
 use hydrant::delivery::{
     Departure, Detached, GuestWorkers, SinkFailure, SinkState, SinkStatus, Window, keep_within_bound,
 };
+use hydrant::head::{ExpectedHead, HeadFollower};
 use hydrant::node::{Delivered, Node, NodeError, Observer, Outcome};
 use hydrant::sink::CloseReason;
 use hydrant::source::{Progress as SourceProgress, SourceError};
@@ -42,10 +45,30 @@ struct Plan {
     listen: Option<(SocketAddr, PathBuf)>,
 }
 
+pub(super) use head::run as head;
+
+/// What is delivered, and what is known of it besides.
+struct Upstream {
+    opened: Opened,
+    api: ApiUpstream,
+    /// What the head must be.
+    expected: ExpectedHead,
+}
+
 pub(super) fn run(args: RunArgs) -> Result<Exit, Failure> {
     let plan = plan(args)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.map_err(Exit::SinkFailed.because())?.block_on(deliver(plan))
+    check_names(&plan.sinks).map_err(Exit::Usage.because())?;
+    runtime()?.block_on(async {
+        let data = DataDir::open(&plan.data_dir).map_err(Exit::Usage.because())?;
+        let opened = source::open(&plan.source, &data, &plan.store).await?;
+        let (reopen, expected) = (opened.reopen.clone(), plan.source.head.clone());
+        let api = ApiUpstream { reopen, follower: HeadFollower::start(), commands: None };
+        deliver(plan, &data, Upstream { opened, api, expected }).await
+    })
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Exit::SinkFailed.because())
 }
 
 /// Flags over environment (both are in `args`) over file over defaults.
@@ -64,7 +87,6 @@ fn plan(args: RunArgs) -> Result<Plan, Failure> {
     for uri in &args.event_sinks {
         sinks.push(SinkConfig::from_uri(uri).map_err(usage)?);
     }
-    check_names(&sinks).map_err(usage)?;
     refuse_node_files(&source, &sinks)?;
     let data_dir = args.data_dir.or(file.data_dir).unwrap_or_else(|| "hydrant-data".into());
     let listen = match (args.listen.or(file.listen), args.token_file.or(file.token_file)) {
@@ -104,10 +126,9 @@ fn refuse_node_files(source: &SourceConfig, sinks: &[SinkConfig]) -> Result<(), 
     Ok(())
 }
 
-async fn deliver(plan: Plan) -> Result<Exit, Failure> {
-    let data = DataDir::open(&plan.data_dir).map_err(Exit::Usage.because())?;
-    let Opened { source, reopen, mut stream, retention } = source::open(&plan.source, &data, &plan.store).await?;
-    let sinks = build::sinks(plan.sinks, &data, plan.lock).await?;
+async fn deliver(plan: Plan, data: &DataDir, upstream: Upstream) -> Result<Exit, Failure> {
+    let Upstream { opened: Opened { source, reopen, mut stream, retention }, api, expected } = upstream;
+    let sinks = build::sinks(plan.sinks, data, plan.lock, &api).await?;
     if let Some(store) = &sinks.store {
         stream.epoch = store.epoch(&stream.name).map_err(Exit::SinkFailed.because())?.number;
     }
@@ -116,7 +137,7 @@ async fn deliver(plan: Plan) -> Result<Exit, Failure> {
     let is_folded = stream.format == StreamFormat::state_event();
     let mut node = Node::new(stream.clone(), source, sinks.inline);
     let mut operated = None;
-    let mut head_id = plan.source.head.head_id.clone();
+    let mut head_id = expected.head_id.clone();
     if let Some(store) = sinks.store {
         if head_id.is_none() {
             head_id = store.head_id(&stream.name).map_err(Exit::SinkFailed.because())?;
@@ -134,11 +155,11 @@ async fn deliver(plan: Plan) -> Result<Exit, Failure> {
         node = node.with_detached(detached, lineage).with_versions(store, reopen);
     }
     if is_folded {
-        node = node.with_head(plan.source.head, head_id);
-    } else if !plan.source.head.is_empty() {
+        node = node.with_head(api.follower, expected, head_id);
+    } else if !expected.is_empty() {
         tracing::warn!("events of this format are not folded: the head cannot be compared with the one configured");
     }
-    let _operating = operate(&mut node, &data, plan.listen, sinks.watched, retention).await?;
+    let _operating = operate(&mut node, data, plan.listen, sinks.watched, retention).await?;
     let outcome = work(&mut node, operated.as_ref().map(|(detached, _)| &**detached), once, log).await;
     let delivered = node.delivered().clone();
     let reason = if outcome.is_ok() { CloseReason::Stop } else { CloseReason::Failure };

@@ -1,5 +1,6 @@
 //! The configured event sinks.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::grants::{GRANT_KEY_VALUE, GRANTS, take_grants, take_key_value};
@@ -11,7 +12,7 @@ use crate::component::{ComponentDigest, Grants, LIMITS, Limits, ParseDigestError
 use crate::delivery::{FlushPolicy, TagFilter};
 
 /// Schemes of sinks.
-const SCHEMES: &str = "file:, sqlite:, stdout:, wasm:";
+const SCHEMES: &str = "api:, file:, sqlite:, stdout:, wasm:";
 
 /// Parameters of every sink.
 const COMMON: [&str; 5] = ["flush", "lane", "name", "not-tags", "tags"];
@@ -19,6 +20,8 @@ const COMMON: [&str; 5] = ["flush", "lane", "name", "not-tags", "tags"];
 /// What a sink is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SinkKind {
+    /// `api:`, hydra-node's API on an address.
+    Api(SocketAddr),
     /// `stdout:`
     Stdout,
     /// `file:`, a log to append to.
@@ -45,7 +48,7 @@ pub enum SinkKind {
 /// One sink.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SinkConfig {
-    /// Given with `name=`, or the file's stem.
+    /// Given with `name=`, or the file's stem, or `api` or `stdout`.
     pub name: String,
     /// What it is.
     pub kind: SinkKind,
@@ -79,6 +82,7 @@ impl SinkConfig {
             "stdout" if parsed.path.is_empty() => SinkKind::Stdout,
             "stdout" => return Err(wrong_path("standard output has no path").into()),
             _ if parsed.path.is_empty() => return Err(wrong_path("a path is needed").into()),
+            "api" => SinkKind::Api(listen_address(&parsed.path).map_err(wrong_path)?),
             "file" => SinkKind::File(path.to_owned()),
             "sqlite" => SinkKind::Database(path.to_owned()),
             _ => {
@@ -97,15 +101,27 @@ impl SinkConfig {
         let filter = lane::take_filter(&mut settings)?;
         let is_component = matches!(kind, SinkKind::Component { .. });
         let lane = LaneConfig::take(&mut settings, is_component, flush, &filter)?;
+        let is_api = matches!(kind, SinkKind::Api(_));
+        if is_api && lane != LaneConfig::Inline {
+            return Err(
+                settings.bad_value("lane", "an API is fed inline: clients hear of an event when it is put".to_owned())
+            );
+        }
         if lane != LaneConfig::Inline {
             known.extend(lane::DETACHED);
         }
         known.sort_unstable();
         settings.finish(&known)?;
-        let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-        let name = name.or(stem).unwrap_or_else(|| "stdout".to_owned());
+        let stem = || path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        let usual = if is_api { Some("api".to_owned()) } else { stem() };
+        let name = name.or(usual).unwrap_or_else(|| "stdout".to_owned());
         Ok(Self { name, kind, flush, filter, lane })
     }
+}
+
+/// An address to listen on. A name would leave it to the system which of its addresses others reach.
+fn listen_address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.trim_end_matches('/').parse().map_err(|_| "expected api://ADDRESS:PORT, such as api://127.0.0.1:4001")
 }
 
 fn component(path: &Path, settings: &mut Settings) -> Result<SinkKind, ConfigError> {

@@ -33,6 +33,11 @@ pub(super) fn spends_and_makes(tx: &CardanoTx) -> Result<(Vec<String>, Map<Json<
     Ok((body.inputs, made.collect()))
 }
 
+/// The outputs that a transaction makes.
+pub(crate) fn makes(tx: &CardanoTx) -> Result<Vec<Json<TxOut>>, LedgerError> {
+    spends_and_makes(tx).map(|(_, made)| made.into_values().collect())
+}
+
 struct Body<'a> {
     /// As they were hashed.
     bytes: &'a [u8],

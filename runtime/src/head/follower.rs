@@ -42,12 +42,12 @@ impl fmt::Display for HeadReport {
 enum Work {
     /// Events that follow those before, and what was lost before the last of them.
     Events(Vec<StateEvent>, Option<String>),
-    Ask(oneshot::Sender<Option<HeadState>>),
+    Ask(oneshot::Sender<Option<HeadFold>>),
 }
 
 /// Folds the events that it is given, in order. An event that cannot be folded makes the state unknown, until a checkpoint says it again;
-/// it never holds up or fails anything else.
-#[derive(Debug)]
+/// it never holds up or fails anything else. Clones are of the same fold.
+#[derive(Clone, Debug)]
 pub struct HeadFollower {
     work: mpsc::Sender<Work>,
     report: watch::Receiver<HeadReport>,
@@ -65,7 +65,7 @@ impl HeadFollower {
                     Work::Events(events, lost) => following.events(&events, lost),
                     Work::Ask(answer) => {
                         // Whoever asked may be gone.
-                        let _ = answer.send(following.fold.as_ref().ok().map(|fold| fold.head().clone()));
+                        let _ = answer.send(following.fold.as_ref().ok().cloned());
                         continue;
                     }
                 }
@@ -84,6 +84,11 @@ impl HeadFollower {
 
     /// The state after all events given; none if it is not known.
     pub async fn state(&self) -> Option<HeadState> {
+        self.folded().await.map(|fold| fold.head().clone())
+    }
+
+    /// The fold after all events given; none if the state is not known.
+    pub async fn folded(&self) -> Option<HeadFold> {
         let (answer, answered) = oneshot::channel();
         self.send(Work::Ask(answer)).await;
         answered.await.ok().flatten()

@@ -35,7 +35,7 @@ pub(super) fn union(set: Utxo, more: Utxo) -> Result<Utxo, LedgerError> {
 }
 
 /// A set after a transaction: without what it spends, with what it makes.
-pub(super) fn apply(set: Utxo, tx: &Tx) -> Result<Utxo, LedgerError> {
+pub(crate) fn apply(set: Utxo, tx: &Tx) -> Result<Utxo, LedgerError> {
     match (set, tx) {
         (Utxo::Simple(set), Tx::Simple(tx)) => Ok(Utxo::Simple(apply_simple(set, tx))),
         (Utxo::Cardano(set), Tx::Simple(tx)) if set.is_empty() => Ok(Utxo::Simple(apply_simple(Vec::new(), tx))),

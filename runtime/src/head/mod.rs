@@ -14,6 +14,7 @@ mod state_changed;
 mod typed;
 mod types;
 
+pub(crate) use cardano::makes;
 pub use decode::{Undecodable, check};
 pub use expected::{ExpectedHead, HeadMismatch};
 pub use fold::{FoldError, FoldFault, HeadFold};
@@ -21,6 +22,8 @@ pub use fold_thread::FoldThread;
 pub use follower::{HeadFollower, HeadReport};
 pub use leaf::{Bool, Hex, Integer, Map, Number, Raw, Str, TxId, UtcTime};
 pub use ledger::LedgerError;
+pub(crate) use ledger::apply;
+pub(crate) use state::to_json;
 pub use state::{ChainPointTime, HeadState, NodeMembers, NodeState};
 pub use state_changed::*;
 pub use typed::{Field, Json, JsonWriter, Others, TypeError, Typed};

@@ -182,7 +182,7 @@ impl Typed for NodeState {
     }
 }
 
-fn to_json(value: &impl Typed) -> String {
+pub(crate) fn to_json(value: &impl Typed) -> String {
     let mut out = JsonWriter::default();
     // Texts are written as they stand, which cannot fail; only reading them could.
     let _ = value.write(&mut out);

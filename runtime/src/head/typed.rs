@@ -125,7 +125,7 @@ impl<T> Json<T> {
     }
 
     /// The same text, taken for another type.
-    pub(super) fn cast<U>(&self) -> Json<U> {
+    pub(crate) fn cast<U>(&self) -> Json<U> {
         Json::from(self.text.clone())
     }
 
@@ -146,7 +146,7 @@ impl<T: Typed> Json<T> {
     }
 
     /// The text of a value.
-    pub(super) fn of(value: &T) -> Result<Self, TypeError> {
+    pub(crate) fn of(value: &T) -> Result<Self, TypeError> {
         let mut out = JsonWriter::default();
         value.write(&mut out)?;
         Ok(Self::from(Text::from(out.finish())))

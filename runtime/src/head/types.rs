@@ -234,6 +234,16 @@ impl Tx {
     }
 }
 
+impl Tx {
+    /// Its id as JSON.
+    pub fn id_json(&self) -> Option<String> {
+        match self {
+            Self::Cardano(_) => self.id().map(crate::json_text::quoted),
+            Self::Simple(_) => self.id().map(str::to_owned),
+        }
+    }
+}
+
 impl Typed for Tx {
     fn read(text: &Text) -> Result<Self, TypeError> {
         if first_of(text, &["cborHex", "inputs"])?.is_some_and(|member| member.starts_with('[')) {

@@ -31,16 +31,22 @@ impl Hydration {
 impl Node {
     /// Folds the events into the state of the head and compares it with what is expected. `head_id` is what sinks are told when they are
     /// opened: the id configured, else the one last known.
-    /// Must be called on a tokio runtime, and only for a stream of state events; detached sinks learn the id from their window.
+    /// Only for a stream of state events; detached sinks learn the id from their window.
     #[must_use]
-    pub fn with_head(self, expected: ExpectedHead, head_id: Option<String>) -> Self {
-        Self { head: Some(Hydration { follower: HeadFollower::start(), expected, head_id }), ..self }
+    pub fn with_head(self, follower: HeadFollower, expected: ExpectedHead, head_id: Option<String>) -> Self {
+        Self { head: Some(Hydration { follower, expected, head_id }), ..self }
     }
 
-    /// Folds a page; after one that may have brought another head, that is looked into.
-    pub(super) async fn fold(&mut self, page: &Page) -> Result<(), NodeError> {
+    /// Folds a page. It is done before sinks see it: what a sink tells others can be asked about at once.
+    pub(super) async fn fold(&self, page: &Page) {
+        if let Some(head) = &self.head {
+            head.follower.fold(&page.events, lost(page)).await;
+        }
+    }
+
+    /// After a page that may have brought another head, that is looked into.
+    pub(super) async fn note_head(&mut self, page: &Page) -> Result<(), NodeError> {
         let Some(head) = &self.head else { return Ok(()) };
-        head.follower.fold(&page.events, lost(page)).await;
         if page.history || !page.events.iter().any(brings_a_head) {
             return Ok(());
         }

@@ -248,6 +248,7 @@ impl Node {
             self.delivered.skipped += u64::from(matches!(finding, Finding::Skipped(_)));
             observer.found(finding);
         }
+        self.fold(&page).await;
         let delivery = Delivery { catching_up: page.history, ..Delivery::default() };
         for event in &page.events {
             if stop.is_cancelled() {
@@ -259,7 +260,7 @@ impl Node {
         for sink in &mut self.sinks {
             sink.report(page.events.last(), page.history);
         }
-        self.fold(&page).await?;
+        self.note_head(&page).await?;
         self.feed(page.events, page.history).await;
         self.swap_ordered().await?;
         observer.delivered(&self.delivered, page.progress);

@@ -10,7 +10,8 @@ use minicbor::Encoder;
 use minicbor::data::Tag;
 use rand_pcg::Pcg64Mcg;
 
-use super::render::{between, list, members_into, object, quoted, random_bytes};
+use super::random::{between, random_bytes};
+use crate::json_text::{list, members_into, object, quoted};
 
 /// Someone who owns outputs.
 pub(super) struct Wallet {

@@ -5,7 +5,7 @@
 
 mod ledger;
 mod open_head;
-mod render;
+mod random;
 mod state;
 mod story;
 

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use super::Schema;
 use super::ledger::{Transaction, ids_json, transactions_json};
-use super::render::{between, list, object, quoted, random_bytes, random_hex, time};
+use super::random::{between, random_bytes, random_hex};
 use super::state::{Head, HeadLedger, Phase, Seen};
 use super::story::{BEGINNING, PARTIES, Stop, Story, Told, WALLETS};
+use crate::json_text::{list, object, quoted, time};
 
 impl<W: Write, P: FnMut(u64)> Story<'_, W, P> {
     /// A few transactions and the snapshot that confirms them.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::Schema;
 use super::ledger::{Transaction, Utxo, transactions_json};
-use super::render::{members_into, object, quoted};
+use crate::json_text::{list, members_into, object, quoted};
 
 /// The node's state: the head's, and what lies beside it.
 pub(super) struct NodeState {
@@ -105,7 +105,7 @@ impl NodeState {
             Phase::Idle => ("Idle", object([("chainState", self.chain_state.as_str())])),
             Phase::Initial { head, pending, committed } => {
                 let committed = object(committed.iter().map(|(party, utxo)| (party.as_str(), utxo.as_str())));
-                let pending = super::render::list(pending.iter().map(String::as_str));
+                let pending = list(pending.iter().map(String::as_str));
                 let members = [
                     ("chainState", self.chain_state.as_str()),
                     ("committed", &committed),

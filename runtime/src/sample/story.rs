@@ -7,9 +7,10 @@ use std::time::Duration;
 use rand_pcg::Pcg64Mcg;
 
 use super::ledger::{Transaction, Utxo, Wallet};
-use super::render::{between, list, object, quoted, random_hex, time};
+use super::random::{between, random_hex};
 use super::state::{Head, HeadLedger, NodeState, Phase};
 use super::{Sample, Schema};
+use crate::json_text::{list, object, quoted, time};
 
 /// Why the story stops.
 pub(super) enum Stop {

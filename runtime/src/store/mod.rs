@@ -41,6 +41,6 @@ pub use reader::LogReader;
 pub use repair::{Repair, RepairError, repair};
 pub use report::{At, BadLine, Finding, LineFault, Place, TailKind};
 pub use segments::{Held, Retention, Segments};
-pub(crate) use segments::{SegmentError, has_segments, live_segment};
+pub(crate) use segments::{SegmentError, begin_another, has_segments, live_segment};
 pub use sqlite::DatabaseReader;
 pub use survey::{Survey, survey};

@@ -82,17 +82,25 @@ impl Segments {
             self.appender.append(event)?;
         }
         self.appender.commit()?;
-        if self.appender.bytes() >= self.segment { self.begin_another() } else { Ok(()) }
-    }
-
-    fn begin_another(&mut self) -> Result<(), SegmentError> {
-        let Some(last) = self.appender.last() else { return Ok(()) };
-        let rotate = |source| SegmentError::Rotate { path: self.path.clone(), source };
-        fs::rename(&self.path, with_suffix(&self.path, &format!("-{}", last.id))).map_err(rotate)?;
-        sync_folder(&self.path).map_err(rotate)?;
-        self.appender = own_files(LogFiles::alone(&self.path), self.options.clone(), Some(last))?;
+        if self.appender.bytes() >= self.segment {
+            self.appender = begin_another(&self.path, &self.appender, &self.options)?;
+        }
         Ok(())
     }
+}
+
+/// Gives the live file of a log the name of the last id in it, and begins another.
+pub(crate) fn begin_another(
+    path: &Path,
+    appender: &LogAppender<DiskFile>,
+    options: &ReadOptions,
+) -> Result<LogAppender<DiskFile>, SegmentError> {
+    let rotate = |source| SegmentError::Rotate { path: path.to_owned(), source };
+    let last = appender.last();
+    let id = last.map_or(0, |last| last.id);
+    fs::rename(path, with_suffix(path, &format!("-{id}"))).map_err(rotate)?;
+    sync_folder(path).map_err(rotate)?;
+    Ok(own_files(LogFiles::alone(path), options.clone(), last)?)
 }
 
 /// Deletes the segments of an event store that nobody needs, or that there is no room for.

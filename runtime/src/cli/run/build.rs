@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
+use hydrant::api::{ApiSink, ApiUpstream};
 use hydrant::component::{CompileCache, ComponentVersions, Consent, LockFile, SinkEngine, short_digest};
 use hydrant::config::{LaneConfig, SinkConfig, SinkKind};
 use hydrant::data_dir::DataDir;
@@ -25,12 +26,17 @@ pub(super) struct Sinks {
 }
 
 /// Makes all sinks; components are compiled, or taken from the cache.
-pub(super) async fn sinks(configs: Vec<SinkConfig>, data: &DataDir, lock: Option<LockFile>) -> Result<Sinks, Failure> {
+pub(super) async fn sinks(
+    configs: Vec<SinkConfig>,
+    data: &DataDir,
+    lock: Option<LockFile>,
+    upstream: &ApiUpstream,
+) -> Result<Sinks, Failure> {
     let is_kept =
         |config: &SinkConfig| config.lane != LaneConfig::Inline || matches!(config.kind, SinkKind::Component { .. });
     let store = if configs.iter().any(is_kept) { Some(open_store(data)?) } else { None };
     let mut sinks = Sinks { inline: Vec::new(), detached: Vec::new(), store: store.clone(), watched: Vec::new() };
-    let mut builder = Builder { data, store, lock, engines: BTreeMap::new() };
+    let mut builder = Builder { data, store, lock, upstream, engines: BTreeMap::new() };
     for config in configs {
         if let SinkKind::Component { path, watch: true, .. } = &config.kind {
             sinks.watched.push((config.name.clone(), path.clone()));
@@ -83,6 +89,7 @@ struct Builder<'a> {
     store: Option<SinkStore>,
     /// Where it is written what was accepted, beside the configuration file.
     lock: Option<LockFile>,
+    upstream: &'a ApiUpstream,
     /// By the stack limit of their guests: sinks that share an engine share compiled code.
     engines: BTreeMap<u64, SinkEngine>,
 }
@@ -92,6 +99,7 @@ impl Builder<'_> {
         let native = |sink| Ok(Made { sink, key_value: None, versions: None });
         match &config.kind {
             SinkKind::Stdout => native(Box::new(StdoutSink::new())),
+            SinkKind::Api(address) => native(Box::new(ApiSink::new(*address, self.upstream.clone()))),
             SinkKind::File(path) => native(Box::new(FileSink::new(path))),
             SinkKind::Database(path) => native(Box::new(SqliteSink::new(path))),
             SinkKind::Component { path, limits, config: settings, grants, digest, .. } => {

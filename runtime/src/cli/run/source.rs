@@ -133,7 +133,7 @@ fn load(
 }
 
 /// The stream in its first epoch.
-fn stream(data: &DataDir, config: &SourceConfig, format: StreamFormat) -> Result<Stream, Failure> {
+pub(super) fn stream(data: &DataDir, config: &SourceConfig, format: StreamFormat) -> Result<Stream, Failure> {
     let name = match &config.stream {
         Some(name) => name.clone(),
         None => {

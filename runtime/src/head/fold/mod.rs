@@ -108,6 +108,18 @@ impl HeadFold {
         }
     }
 
+    /// Ids of deposits that are not in the head yet.
+    pub fn deposit_ids(&self) -> Vec<String> {
+        let deposits = match (&self.node, &self.head) {
+            (Node::Beside(node), _) => node.deposits.get().or(node.pending_deposits.get()),
+            (Node::InHead, HeadState::Open(open)) => {
+                open.coordinated.get().and_then(|ledger| ledger.pending_deposits.get())
+            }
+            (Node::InHead, _) => None,
+        };
+        deposits.map(|deposits| deposits.keys().cloned().collect()).unwrap_or_default()
+    }
+
     /// Folds one event. Tags that are not known have no effect.
     ///
     /// # Errors

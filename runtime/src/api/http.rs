@@ -1,0 +1,155 @@
+//! What is asked and sent over HTTP.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::hub::Subscription;
+use super::socket::MAX_MESSAGE;
+use super::{Shared, answer};
+use crate::head::{HeadState, to_json};
+use crate::json_text::{list, object, quoted};
+use crate::offline::{Answers, Command, Input};
+
+/// How long a transaction that was sent may take to be in a snapshot before its sender is told that it is only submitted.
+const CONFIRM: Duration = Duration::from_secs(10);
+
+pub(super) fn routes() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/head", get(head))
+        .route("/snapshot", get(snapshot).post(needs_a_chain))
+        .route("/snapshot/utxo", get(snapshot_utxo))
+        .route("/snapshot/last-seen", get(last_seen))
+        .route("/protocol-parameters", get(protocol_parameters))
+        .route("/head-initialization", get(head_initialization))
+        .route("/commits", get(commits))
+        .route("/commits/{tx_id}", delete(needs_a_chain))
+        .route("/commit", post(needs_a_chain))
+        .route("/decommit", post(needs_a_chain))
+        .route("/cardano-transaction", post(needs_a_chain))
+        .route("/transaction", post(transaction))
+        .layer(DefaultBodyLimit::max(MAX_MESSAGE))
+}
+
+fn json(status: StatusCode, body: String) -> Response {
+    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+fn error(status: StatusCode, words: &str) -> Response {
+    json(status, object([("error", serde_json::Value::from(words).to_string().as_str())]))
+}
+
+/// An answer made of the head's state; 404 where there is nothing of the kind.
+async fn of_state(shared: &Shared, what: &str, answer: impl FnOnce(&HeadState) -> Option<String>) -> Response {
+    let Some(state) = shared.upstream.follower.state().await else {
+        return error(StatusCode::SERVICE_UNAVAILABLE, "the state of the head is not known");
+    };
+    match answer(&state) {
+        Some(body) => json(StatusCode::OK, body),
+        None => error(StatusCode::NOT_FOUND, &format!("the head is {}: it has no {what}", state.tag())),
+    }
+}
+
+async fn head(State(shared): State<Arc<Shared>>) -> Response {
+    of_state(&shared, "state", |state| Some(state.to_json())).await
+}
+
+async fn snapshot(State(shared): State<Arc<Shared>>) -> Response {
+    of_state(&shared, "snapshot", |state| answer::confirmed_snapshot(state).map(to_json)).await
+}
+
+async fn snapshot_utxo(State(shared): State<Arc<Shared>>) -> Response {
+    of_state(&shared, "snapshot", |state| answer::snapshot_utxo(state).map(|utxo| utxo.text().to_owned())).await
+}
+
+async fn last_seen(State(shared): State<Arc<Shared>>) -> Response {
+    let seen = |state: &HeadState| match state {
+        HeadState::Open(open) => open.coordinated.get()?.seen_snapshot.get().map(to_json),
+        _ => None,
+    };
+    of_state(&shared, "snapshot under way", seen).await
+}
+
+async fn commits(State(shared): State<Arc<Shared>>) -> Response {
+    let Some(fold) = shared.upstream.follower.folded().await else {
+        return error(StatusCode::SERVICE_UNAVAILABLE, "the state of the head is not known");
+    };
+    let ids: Vec<String> = fold.deposit_ids().into_iter().map(|id| quoted(&id)).collect();
+    json(StatusCode::OK, list(ids.iter().map(String::as_str)))
+}
+
+async fn protocol_parameters(State(shared): State<Arc<Shared>>) -> Response {
+    match &shared.upstream.commands {
+        Some(commands) => json(StatusCode::OK, commands.ledger.protocol_parameters().to_owned()),
+        None => error(StatusCode::NOT_FOUND, "a log does not say the protocol parameters"),
+    }
+}
+
+async fn head_initialization(State(shared): State<Arc<Shared>>) -> Response {
+    let time = shared.initialised.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    match time {
+        Some(time) => json(StatusCode::OK, time),
+        None => error(StatusCode::NOT_FOUND, "no head was initialised"),
+    }
+}
+
+async fn needs_a_chain() -> Response {
+    error(StatusCode::NOT_IMPLEMENTED, "this needs a chain, and there is none here")
+}
+
+/// Takes a transaction and waits for what comes of it, as hydra-node 1.0 and later do.
+async fn transaction(State(shared): State<Arc<Shared>>, body: String) -> Response {
+    let Some(commands) = &shared.upstream.commands else {
+        return error(StatusCode::FORBIDDEN, "this API is for reading only");
+    };
+    let read = commands.ledger.transaction(&body).and_then(|json| {
+        let tx = json.get().map_err(|error| error.to_string())?;
+        Ok((json, tx.id().unwrap_or_default().to_owned()))
+    });
+    let (tx, id) = match read {
+        Ok(read) => read,
+        Err(problem) => return error(StatusCode::BAD_REQUEST, &problem),
+    };
+    let Some(subscription) = shared.hub.subscribe() else {
+        return error(StatusCode::SERVICE_UNAVAILABLE, "there are too many clients");
+    };
+    let (to, mut answered) = mpsc::channel(1);
+    if let Err(gone) =
+        commands.inputs.put(Input::Command(Command::NewTx(tx)), Some(Answers { to, command: body.into() })).await
+    {
+        return error(StatusCode::SERVICE_UNAVAILABLE, &gone.to_string());
+    }
+    let tagged = |tag: &str| object([("tag", quoted(tag).as_str())]);
+    tokio::select! {
+        Some(refused) = answered.recv() => error(StatusCode::CONFLICT, &refused.reason),
+        outcome = timeout(CONFIRM, come_of(subscription, &id)) => match outcome {
+            Ok(Some(answer)) => answer,
+            Ok(None) | Err(_) => json(StatusCode::ACCEPTED, tagged("SubmitTxSubmitted")),
+        },
+    }
+}
+
+/// What is told of a transaction in the end; none if that is not seen.
+async fn come_of(mut subscription: Subscription, id: &str) -> Option<Response> {
+    while let Some(told) = subscription.next().await {
+        let output = &told.output;
+        if output.tag == "TxInvalid" && output.tx_id.as_deref() == Some(id) {
+            let why = output.member("validationError").map_or("null", |error| error);
+            let body = object([("tag", "\"SubmitTxInvalid\""), ("validationError", why)]);
+            return Some(json(StatusCode::BAD_REQUEST, body));
+        }
+        if output.confirms(id) {
+            let number = output.snapshot_number().unwrap_or_else(|| "null".to_owned());
+            let body = object([("snapshotNumber", number.as_str()), ("tag", "\"SubmitTxConfirmed\"")]);
+            return Some(json(StatusCode::OK, body));
+        }
+    }
+    None
+}

@@ -1,0 +1,129 @@
+//! Who is told of outputs: every client has a bounded backlog, and one that does not keep up is let go.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::output::Output;
+use crate::event::Position;
+
+/// Bytes of outputs that may wait for one client: some of the largest snapshots.
+pub const MAX_BACKLOG_BYTES: usize = 16 << 20;
+
+/// Outputs that may wait for one client: at a thousand a second it may be away for some seconds.
+pub const MAX_BACKLOG: usize = 10_000;
+
+/// Clients at one time. More would cost the node more than they are worth to anybody.
+pub const MAX_CLIENTS: usize = 1_000;
+
+/// An output on its way to clients, whole and as JSON.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) output: Output,
+    pub(super) json: String,
+    /// It was in the log when the node started.
+    pub(super) is_history: bool,
+}
+
+/// What is put to clients, and how far.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Hub(Arc<Mutex<Clients>>);
+
+#[derive(Debug, Default)]
+struct Clients {
+    last: Option<Position>,
+    next: u64,
+    backlogs: BTreeMap<u64, Backlog>,
+}
+
+#[derive(Debug)]
+struct Backlog {
+    outputs: mpsc::UnboundedSender<Arc<Told>>,
+    bytes: Arc<AtomicUsize>,
+    count: Arc<AtomicUsize>,
+    too_slow: CancellationToken,
+}
+
+/// One client's place in the hub, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Subscription {
+    hub: Hub,
+    number: u64,
+    outputs: mpsc::UnboundedReceiver<Arc<Told>>,
+    bytes: Arc<AtomicUsize>,
+    count: Arc<AtomicUsize>,
+    /// What was put before it began.
+    pub(super) after: Option<Position>,
+    /// Cancelled when the client was let go.
+    pub(super) too_slow: CancellationToken,
+}
+
+impl Hub {
+    fn lock(&self) -> MutexGuard<'_, Clients> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether there is no place for another client.
+    pub(super) fn is_full(&self) -> bool {
+        self.lock().backlogs.len() >= MAX_CLIENTS
+    }
+
+    /// The last position that was put.
+    pub(super) fn last(&self) -> Option<Position> {
+        self.lock().last
+    }
+
+    /// Passes an event: clients are told what it says, if anything. Never waits.
+    pub(super) fn put(&self, position: Position, told: Option<Told>) {
+        let mut clients = self.lock();
+        clients.last = Some(position);
+        let Some(told) = told else { return };
+        let (bytes, told) = (told.json.len(), Arc::new(told));
+        clients.backlogs.retain(|_, backlog| {
+            let waiting = backlog.bytes.fetch_add(bytes, Ordering::Relaxed);
+            let count = backlog.count.fetch_add(1, Ordering::Relaxed);
+            // One that is alone may be as large as it is.
+            let keeps_up = waiting == 0 || (waiting + bytes <= MAX_BACKLOG_BYTES && count < MAX_BACKLOG);
+            if !keeps_up {
+                backlog.too_slow.cancel();
+            }
+            keeps_up && backlog.outputs.send(Arc::clone(&told)).is_ok()
+        });
+    }
+
+    /// A place for a client; none if there are too many.
+    pub(super) fn subscribe(&self) -> Option<Subscription> {
+        let mut clients = self.lock();
+        if clients.backlogs.len() >= MAX_CLIENTS {
+            return None;
+        }
+        let (sender, outputs) = mpsc::unbounded_channel();
+        let (bytes, count, too_slow) = (Arc::default(), Arc::default(), CancellationToken::new());
+        let (number, after) = (clients.next, clients.last);
+        clients.next += 1;
+        let (ours, theirs) = (Arc::clone(&bytes), Arc::clone(&count));
+        clients
+            .backlogs
+            .insert(number, Backlog { outputs: sender, bytes: ours, count: theirs, too_slow: too_slow.clone() });
+        Some(Subscription { hub: self.clone(), number, outputs, bytes, count, after, too_slow })
+    }
+}
+
+impl Subscription {
+    /// The next output; none once the client was let go.
+    pub(super) async fn next(&mut self) -> Option<Arc<Told>> {
+        let told = self.outputs.recv().await?;
+        self.bytes.fetch_sub(told.json.len(), Ordering::Relaxed);
+        self.count.fetch_sub(1, Ordering::Relaxed);
+        Some(told)
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.hub.lock().backlogs.remove(&self.number);
+    }
+}

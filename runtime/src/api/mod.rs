@@ -1,0 +1,144 @@
+//! hydra-node's API as an event sink: what clients are told is made of the events that are put.
+//!
+//! The node never waits for a client: [`Hub::put`](hub::Hub::put) hands an output to bounded backlogs. History comes from the log, and what is
+//! asked about the head from the fold of all events, so nothing is answered that is not durable.
+
+mod answer;
+mod command;
+mod history;
+mod http;
+mod hub;
+mod output;
+mod server;
+mod socket;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+
+use crate::event::StateEvent;
+use crate::head::HeadFollower;
+use crate::offline::HeadInputs;
+use crate::offline::ledger::Ledger;
+use crate::sink::{Ack, CloseReason, Delivery, EventSink, OpenInfo, Opened, SinkError};
+use crate::source::Reopen;
+use crate::stream::StreamFormat;
+
+use hub::{Hub, Told};
+use output::Outputs;
+use server::Serving;
+
+pub use hub::{MAX_BACKLOG, MAX_BACKLOG_BYTES, MAX_CLIENTS};
+pub use socket::MAX_MESSAGE;
+
+/// What the API serves besides the events that are put to it.
+#[derive(Clone, Debug)]
+pub struct ApiUpstream {
+    /// Makes readers of the log, for clients that want its history.
+    pub reopen: Reopen,
+    /// The state of the head.
+    pub follower: HeadFollower,
+    /// Where commands go; none: the API is for reading only.
+    pub commands: Option<ApiCommands>,
+}
+
+/// Where clients' commands go.
+#[derive(Clone, Debug)]
+pub struct ApiCommands {
+    /// The head's inputs.
+    pub inputs: HeadInputs,
+    /// What transactions have to be.
+    pub ledger: Arc<dyn Ledger>,
+    /// The verification key of the head's one party, in hexadecimal digits.
+    pub party: String,
+}
+
+/// What the sink and every client share.
+#[derive(Debug)]
+struct Shared {
+    hub: Hub,
+    upstream: ApiUpstream,
+    /// When the head was initialised, as JSON.
+    initialised: Mutex<Option<String>>,
+}
+
+/// `api://ADDR`: serves WebSocket and HTTP on an address.
+#[derive(Debug)]
+pub struct ApiSink {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    outputs: Outputs,
+    serving: Option<Serving>,
+}
+
+impl ApiSink {
+    /// A sink that will listen on this address.
+    pub fn new(address: SocketAddr, upstream: ApiUpstream) -> Self {
+        let shared = Shared { hub: Hub::default(), upstream, initialised: Mutex::default() };
+        Self { address, shared: Arc::new(shared), outputs: Outputs::default(), serving: None }
+    }
+
+    /// Where it listens; none before it is open.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.serving.as_ref().map(|serving| serving.address)
+    }
+}
+
+#[async_trait]
+impl EventSink for ApiSink {
+    fn describe(&self) -> String {
+        format!("API on {}", self.address)
+    }
+
+    async fn open(&mut self, info: &OpenInfo) -> Result<Opened, SinkError> {
+        if info.stream.format != StreamFormat::state_event() {
+            let message = format!("the API serves {} only, not {}", StreamFormat::state_event(), info.stream.format);
+            return Err(SinkError::Fatal { message });
+        }
+        if self.serving.is_none() {
+            let serving = server::serve(self.address, Arc::clone(&self.shared)).await.map_err(SinkError::target)?;
+            tracing::info!("API on http://{0} and ws://{0}", serving.address);
+            self.serving = Some(serving);
+        }
+        Ok(Opened::Beginning)
+    }
+
+    async fn put_event(&mut self, event: &StateEvent, delivery: Delivery) -> Result<Ack, SinkError> {
+        let output = self.outputs.of(event).map_err(SinkError::target)?;
+        if let "HeadInitialized" | "HeadOpened" = event.tag() {
+            self.note_opening(event);
+        }
+        let told = output.map(|output| {
+            let json = output.json(true);
+            Told { output, json, is_history: delivery.catching_up }
+        });
+        self.shared.hub.put(event.position(), told);
+        Ok(Ack::Durable)
+    }
+
+    async fn flush(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    async fn close(&mut self, reason: CloseReason) -> Result<(), SinkError> {
+        if reason != CloseReason::Reopen {
+            self.serving = None;
+        }
+        Ok(())
+    }
+
+    fn log_tail(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+impl ApiSink {
+    /// A head's first event has the time that `/head-initialization` tells: until 1.x that it was initialised, since 2.0 that it opened.
+    fn note_opening(&self, event: &StateEvent) {
+        let mut initialised = self.shared.initialised.lock().unwrap_or_else(PoisonError::into_inner);
+        if event.tag() == "HeadInitialized" || initialised.is_none() {
+            *initialised = output::timestamp(event);
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! What clients are told of a state change: hydra-node's TimedServerOutput.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use crate::event::{NotJson, StateEvent, Text};
+use crate::head::{Json, Snapshot, Tx, TxOut, makes};
+use crate::json_text::{object, quoted};
+
+/// What an output is made of.
+struct Mapping {
+    /// The StateChanged.
+    from: &'static str,
+    /// The output.
+    tag: &'static str,
+    /// Its members: the name of each, and of what it is in the StateChanged if that is another.
+    members: &'static [Member],
+}
+
+enum Member {
+    Same(&'static str),
+    From(&'static str, &'static str),
+}
+
+impl Member {
+    fn names(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::Same(name) => (name, name),
+            Self::From(name, from) => (name, from),
+        }
+    }
+}
+
+macro_rules! outputs {
+    ($($from:ident => $tag:ident { $($name:ident $(= $member:ident)?),* })*) => {
+        /// hydra-node's outputs. It has none for StateChanged of other tags; members that a version does not write are left out.
+        const OUTPUTS: &[Mapping] = &[$(Mapping {
+            from: stringify!($from),
+            tag: stringify!($tag),
+            members: &[$(outputs!(@ $name $($member)?)),*],
+        }),*];
+    };
+    (@ $name:ident) => { Member::Same(stringify!($name)) };
+    (@ $name:ident $member:ident) => { Member::From(stringify!($name), stringify!($member)) };
+}
+
+outputs! {
+    HeadInitialized => HeadIsInitializing { headId, parties }
+    CommittedUTxO => Committed { headId, party, utxo = committedUTxO }
+    HeadOpened => HeadIsOpen { headId, parties, utxo = initialUTxO }
+    HeadClosed => HeadIsClosed { contestationDeadline, headId, snapshotNumber }
+    HeadContested => HeadIsContested { contestationDeadline, headId, snapshotNumber }
+    HeadIsReadyToFanout => ReadyToFanout { headId }
+    HeadAborted => HeadIsAborted { headId, utxo }
+    HeadFannedOut => HeadIsFinalized { finalizedUTxO = finalizedOutputs, headId, utxo }
+    TransactionAppliedToLocalUTxO => TxValid { headId }
+    TxInvalid => TxInvalid { headId, transaction, utxo, validationError }
+    SnapshotConfirmed => SnapshotConfirmed { headId, signatures, snapshot }
+    IgnoredHeadInitializing => IgnoredHeadInitializing { contestationPeriod, headId, participants, parties }
+    DecommitRecorded => DecommitRequested { decommitTx, headId, utxoToDecommit }
+    DecommitInvalid => DecommitInvalid { decommitInvalidReason, decommitTx, headId }
+    DecommitApproved => DecommitApproved { decommitTxId, headId, utxoToDecommit }
+    DecommitFinalized => DecommitFinalized { distributedUTxO, headId }
+    CommitApproved => CommitApproved { headId, utxoToCommit }
+    CommitFinalized => CommitFinalized { depositTxId, headId }
+    DepositRecorded => CommitRecorded { deadline, headId, pendingDeposit = depositTxId, utxoToCommit = deposited }
+    DepositActivated => DepositActivated { chainTime, deposit, depositTxId }
+    DepositExpired => DepositExpired { chainTime, deposit, depositTxId }
+    DepositRecovered => CommitRecovered { headId, recoveredTxId = depositTxId, recoveredUTxO = recovered }
+    LocalStateCleared => SnapshotSideLoaded { headId, snapshotNumber }
+    NetworkConnected => NetworkConnected {}
+    NetworkDisconnected => NetworkDisconnected {}
+    NetworkVersionMismatch => NetworkVersionMismatch { ourVersion, theirVersion }
+    NetworkClusterIDMismatch => NetworkClusterIDMismatch { clusterPeers, misconfiguredPeers }
+    PeerConnected => PeerConnected { peer }
+    PeerDisconnected => PeerDisconnected { peer }
+    NodeSynced => NodeSynced { chainSlot, chainTime, drift }
+    NodeUnsynced => NodeUnsynced { chainSlot, chainTime, drift }
+    Checkpoint => EventLogRotated { state }
+}
+
+/// One output.
+#[derive(Clone, Debug)]
+pub(super) struct Output {
+    pub(super) tag: &'static str,
+    /// The transaction's id, for what is about one.
+    pub(super) tx_id: Option<String>,
+    members: BTreeMap<&'static str, Text>,
+    /// `seq`, `tag` and `timestamp`, as JSON.
+    own: Vec<(&'static str, String)>,
+    /// Transactions whose outputs a filter by address looks at; none for what passes every filter.
+    transactions: Option<Vec<Json<Tx>>>,
+}
+
+/// Makes outputs of the events of a log, in order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Outputs {
+    /// The snapshot asked for last: since 2.1 its confirmation does not repeat it.
+    requested: Option<Text>,
+}
+
+impl Outputs {
+    /// What clients are told of an event, if anything.
+    pub(super) fn of(&mut self, event: &StateEvent) -> Result<Option<Output>, NotJson> {
+        let known = OUTPUTS.iter().find(|mapping| mapping.from == event.tag());
+        let Some(Mapping { tag, members: wanted, .. }) = known else {
+            if event.tag() == "SnapshotRequested" {
+                let mut members = members(event)?;
+                self.requested = members.remove("requestedSnapshot").or_else(|| members.remove("snapshot"));
+            }
+            return Ok(None);
+        };
+        let mut given = members(event)?;
+        let tx = given.remove("tx").or_else(|| given.get("transaction").cloned());
+        let mut kept: BTreeMap<&'static str, Text> = BTreeMap::new();
+        for (name, from) in wanted.iter().map(Member::names) {
+            kept.extend(given.remove(from).filter(|value| &**value != "null").map(|value| (name, value)));
+        }
+        if *tag == "SnapshotConfirmed" && !kept.contains_key("snapshot") {
+            kept.extend(self.requested.take().map(|snapshot| ("snapshot", snapshot)));
+        }
+        let tx = tx.map(Json::<Tx>::from);
+        let read = tx.as_ref().and_then(|tx| tx.get().ok());
+        let tx_id = read.as_ref().and_then(|tx| tx.id().map(str::to_owned));
+        let mut own = vec![("seq", event.id().to_string()), ("tag", quoted(tag))];
+        own.extend(timestamp(event).map(|time| ("timestamp", time)));
+        if *tag == "TxValid" {
+            own.extend(read.as_ref().and_then(Tx::id_json).map(|id| ("transactionId", id)));
+        }
+        let transactions = match *tag {
+            "TxValid" | "TxInvalid" => Some(tx.into_iter().collect()),
+            "SnapshotConfirmed" => Some(kept.get("snapshot").map(confirmed).unwrap_or_default()),
+            _ => None,
+        };
+        Ok(Some(Output { tag, tx_id, members: kept, own, transactions }))
+    }
+}
+
+fn members(event: &StateEvent) -> Result<BTreeMap<String, Text>, NotJson> {
+    let mut members = BTreeMap::new();
+    event.state_changed(&mut |name, value| {
+        members.insert(name.to_owned(), event.text().sub(value));
+        ControlFlow::Continue(())
+    })?;
+    Ok(members)
+}
+
+/// The time as it stands in the event.
+pub(super) fn timestamp(event: &StateEvent) -> Option<String> {
+    let mut time = None;
+    let _ = event.text().members(&mut |name, value| {
+        if name == "time" {
+            time = Some(event.text().sub(value).to_string());
+        }
+        ControlFlow::Continue(())
+    });
+    time
+}
+
+/// Transactions in a snapshot.
+fn confirmed(snapshot: &Text) -> Vec<Json<Tx>> {
+    let snapshot: Json<Snapshot> = Json::from(snapshot.clone());
+    let confirmed = snapshot.get().ok().and_then(|snapshot| snapshot.confirmed.get().cloned());
+    confirmed.and_then(|txs| txs.cast::<Vec<Json<Tx>>>().get().ok()).unwrap_or_default()
+}
+
+impl Output {
+    /// The JSON; without the outputs of the snapshot if the client does not want them.
+    pub(super) fn json(&self, with_utxo: bool) -> String {
+        let snapshot = self.members.get("snapshot").filter(|_| !with_utxo && self.tag == "SnapshotConfirmed");
+        let snapshot = snapshot.map(|snapshot| without(snapshot, "utxo"));
+        let mut members: Vec<(&str, &str)> = self.own.iter().map(|(name, json)| (*name, json.as_str())).collect();
+        for (name, value) in &self.members {
+            let value = if *name == "snapshot" { snapshot.as_deref().unwrap_or(value) } else { value };
+            members.push((name, value));
+        }
+        members.sort_unstable_by_key(|(name, _)| *name);
+        object(members)
+    }
+
+    /// Whether a client that asked for this address is told: of transactions, only those with an output at it.
+    pub(super) fn concerns(&self, address: &str) -> bool {
+        let Some(transactions) = &self.transactions else { return true };
+        transactions.iter().any(|tx| tx.get().is_ok_and(|tx| pays(&tx, address)))
+    }
+
+    /// Whether it confirms a snapshot with this transaction.
+    pub(super) fn confirms(&self, tx_id: &str) -> bool {
+        let confirmed = self.transactions.as_ref().filter(|_| self.tag == "SnapshotConfirmed");
+        confirmed.is_some_and(|txs| txs.iter().any(|tx| tx.get().is_ok_and(|tx| tx.id() == Some(tx_id))))
+    }
+
+    /// The number of the snapshot in it, as JSON.
+    pub(super) fn snapshot_number(&self) -> Option<String> {
+        let snapshot: Snapshot = Json::from(self.members.get("snapshot")?.clone()).get().ok()?;
+        snapshot.number.get().map(|number| number.as_json().to_owned())
+    }
+
+    /// A member, as JSON.
+    pub(super) fn member(&self, name: &str) -> Option<&Text> {
+        self.members.get(name)
+    }
+}
+
+fn pays(tx: &Tx, address: &str) -> bool {
+    let Tx::Cardano(tx) = tx else { return false };
+    let at = |output: &Json<TxOut>| {
+        output
+            .get()
+            .ok()
+            .and_then(|output| output.address.get().map(|found| found.content() == address))
+            .unwrap_or(false)
+    };
+    makes(tx).is_ok_and(|outputs| outputs.iter().any(at))
+}
+
+/// An object without one of its members.
+fn without(json: &Text, name: &str) -> String {
+    let mut members = Vec::new();
+    let _ = json.members(&mut |key, value| {
+        if key != name {
+            members.push((key.to_owned(), json.sub(value)));
+        }
+        ControlFlow::Continue(())
+    });
+    object(members.iter().map(|(name, value)| (name.as_str(), &**value)))
+}
