@@ -10,6 +10,7 @@ mod detached;
 mod detached_batch;
 mod extism;
 mod fold;
+mod head_tx;
 mod inline_put;
 mod many;
 mod process;
@@ -70,6 +71,9 @@ fn main() -> anyhow::Result<()> {
     }
     if wanted("neighbour") {
         beside::neighbour(&target, &mut summary)?;
+    }
+    if wanted("head-tx") {
+        head_tx::run(&target, &mut summary)?;
     }
     if wanted("idle-sinks") {
         many::idle_sinks(&mut summary)?;

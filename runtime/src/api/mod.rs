@@ -1,6 +1,6 @@
 //! hydra-node's API as an event sink: what clients are told is made of the events that are put.
 //!
-//! The node never waits for a client: [`Hub::put`](hub::Hub::put) hands an output to bounded backlogs. History comes from the log, and what is
+//! The node never waits for a client: the hub hands an output to bounded backlogs. History comes from the log, and what is
 //! asked about the head from the fold of all events, so nothing is answered that is not durable.
 
 mod answer;

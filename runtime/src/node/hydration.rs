@@ -38,7 +38,7 @@ impl Node {
     }
 
     /// Folds a page. It is done before sinks see it: what a sink tells others can be asked about at once.
-    pub(super) async fn fold(&self, page: &Page) {
+    pub(super) async fn fold(&mut self, page: &Page) {
         if let Some(head) = &self.head {
             head.follower.fold(&page.events, lost(page)).await;
         }
