@@ -2,11 +2,16 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use hydrant::api::{ApiSink, ApiUpstream};
 use hydrant::event::StateEvent;
+use hydrant::head::HeadFollower;
+use hydrant::offline::ledger::{Ledger, SimpleLedger};
+use hydrant::offline::{HeadLogic, HeadSource, HydraKey, InitialHead, OfflineHead};
 use hydrant::sink::{self, Ack, CloseReason, Delivery, EventSink, FileSink, OpenInfo, Opened, SinkError, SqliteSink};
-use hydrant::source::{self, EventSource, LocalSource, Next, Page, SourceError};
+use hydrant::source::{self, EventSource, LocalSource, Next, Page, Reopen, SourceError};
 use hydrant::store::{LocalLog, ReadOptions};
 use hydrant::stream::StreamFormat;
 
@@ -18,6 +23,35 @@ fn file_source_keeps_the_contract() {
     folder.file("state-9", lines(0..10));
     let path = folder.file("state", lines(10..5_000));
     block_on(source::contract::check(&mut LocalSource::file(path, ReadOptions::default()), &events(0..5_000))).unwrap();
+}
+
+#[test]
+fn head_source_keeps_the_contract() {
+    let folder = Folder::new();
+    folder.file("state-9", lines(0..10));
+    let path = folder.file("state", lines(10..500));
+    let key = HydraKey::read_or_make(&folder.path("hydra.sk")).unwrap();
+    let logic = HeadLogic::new(Arc::new(SimpleLedger), key, Duration::from_secs(10));
+    let initial = InitialHead::new(b"seed", logic.party(), 10, SimpleLedger.outputs("[]").unwrap());
+    let head = OfflineHead { path, options: ReadOptions::default(), rotate_after: None, logic, initial, tick: None };
+    block_on(async {
+        let (mut source, _inputs) = HeadSource::new(head, HeadFollower::start());
+        source::contract::check(&mut source, &events(0..500)).await.unwrap();
+    });
+}
+
+#[test]
+fn api_sink_keeps_the_contract() {
+    let folder = Folder::new();
+    let path = folder.file("state", lines(0..50));
+    let reopen = Reopen::new(move || Box::new(LocalSource::file(&path, ReadOptions::default())));
+    // What clients were told cannot be looked up, so the events themselves stand for it.
+    let events = events(0..50);
+    block_on(async {
+        let upstream = ApiUpstream { reopen, follower: HeadFollower::start(), commands: None };
+        let make = || ApiSink::new("127.0.0.1:0".parse().unwrap(), upstream.clone());
+        sink::contract::check(make, &open_info(), &events, || events.clone()).await.unwrap();
+    });
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use hydrant::api::MAX_MESSAGE;
 use hydrant::event::StateEvent;
 use hydrant::sink_store::SinkStore;
 use serde_json::{Value, json};
@@ -73,6 +74,9 @@ fn start(folder: Folder, sinks: &[&str], more: &[&str]) -> (Running, SocketAddr)
     command.stdout(stdout);
     let running = Running::of(folder, command);
     let address = api_of(&running);
+    let is_new = || get(address, "/head")["tag"] == "Idle";
+    let log = running.folder.path("state");
+    running.until("the head", || !is_new() || fs::read_to_string(&log).is_ok_and(|log| log.contains("HeadFannedOut")));
     (running, address)
 }
 
@@ -174,6 +178,14 @@ fn a_head_is_closed_and_fanned_out_over_the_api_and_what_cannot_be_done_is_said(
     assert_eq!((&failed["clientInput"], &failed["state"]["tag"]), (&json!({ "tag": "Contest" }), &json!("Open")));
     client.send(&json!({ "tag": "Nonsense" }));
     assert!(client.until("InvalidInput")["reason"].as_str().unwrap().contains("known are NewTx"));
+    let padded = |bytes: usize| Message::text(format!("{{\"tag\":\"{}\"}}", "x".repeat(bytes - 10)));
+    client.0.send(padded(MAX_MESSAGE)).unwrap();
+    client.until("InvalidInput");
+    let mut other = Client::connect(address, "");
+    other.until("Greetings");
+    // The connection may end before all of it is sent.
+    let _ = other.0.send(padded(MAX_MESSAGE + 1));
+    assert!(other.next().is_none());
     client.send(&json!({ "tag": "Close" }));
     assert_eq!(client.until("HeadIsClosed")["snapshotNumber"], 0);
     client.send(&json!({ "tag": "Fanout" }));
@@ -328,7 +340,8 @@ fn ten_thousand_transactions_and_ten_kills_lose_and_repeat_nothing() {
     sender.send(address, |_| {});
     assert_eq!(sender.valid.len() as i64, COUNT);
     running.until("the last snapshot", || {
-        get(address, "/head")["contents"]["coordinatedHeadState"]["localTxs"] == json!([])
+        let ledger = &get(address, "/head")["contents"]["coordinatedHeadState"];
+        ledger["localTxs"] == json!([]) && ledger["seenSnapshot"]["tag"] == "LastSeenSnapshot"
     });
     let log = hydrant::store::LogFiles::new(running.folder.path("state"));
     let last = read_log(log.live()).last().unwrap().position().to_string();

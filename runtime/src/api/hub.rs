@@ -127,3 +127,59 @@ impl Drop for Subscription {
         self.hub.lock().backlogs.remove(&self.number);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::output::Outputs;
+    use crate::event::StateEvent;
+
+    fn put(hub: &Hub, id: u64, json_bytes: usize) {
+        let event = format!(r#"{{"eventId":{id},"stateChanged":{{"headId":"ab","tag":"HeadIsReadyToFanout"}}}}"#);
+        let output = Outputs::default().of(&StateEvent::parse(event).unwrap()).unwrap().unwrap();
+        let json = "x".repeat(json_bytes);
+        hub.put(Position::event(id), Some(Told { output, json, is_history: false }));
+    }
+
+    #[test]
+    fn clients_have_a_bound_and_make_room_when_they_go() {
+        let hub = Hub::default();
+        let mut places: Vec<Subscription> = (0..MAX_CLIENTS).map_while(|_| hub.subscribe()).collect();
+        assert_eq!((places.len(), hub.is_full()), (MAX_CLIENTS, true));
+        assert!(hub.subscribe().is_none());
+        places.pop();
+        assert!(!hub.is_full() && hub.subscribe().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_client_may_be_behind_by_so_many_outputs_and_so_many_bytes() {
+        for (bytes, most) in [(1, MAX_BACKLOG), (MAX_BACKLOG_BYTES / 2, 2), (MAX_BACKLOG_BYTES + 1, 1)] {
+            let hub = Hub::default();
+            let mut slow = hub.subscribe().unwrap();
+            for id in 0..most as u64 {
+                put(&hub, id, bytes);
+            }
+            assert!(!slow.too_slow.is_cancelled(), "{bytes}");
+            put(&hub, most as u64, bytes);
+            assert!(slow.too_slow.is_cancelled(), "{bytes}");
+            // What gathered is still there; nothing comes any more.
+            for _ in 0..most {
+                assert!(slow.next().await.is_some());
+            }
+            assert!(slow.next().await.is_none());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_keeps_up_is_told_everything_from_when_it_came() {
+        let hub = Hub::default();
+        put(&hub, 0, 10);
+        let mut client = hub.subscribe().unwrap();
+        assert_eq!((client.after, hub.last()), (Some(Position::event(0)), Some(Position::event(0))));
+        for id in 1..=2 * MAX_BACKLOG as u64 {
+            put(&hub, id, 10);
+            assert!(client.next().await.is_some());
+        }
+        assert!(!client.too_slow.is_cancelled());
+    }
+}

@@ -225,3 +225,92 @@ fn without(json: &Text, name: &str) -> String {
     });
     object(members.iter().map(|(name, value)| (name.as_str(), &**value)))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::head::StateChanged;
+    use crate::sample::{Sample, Schema};
+
+    fn event(id: u64, changed: &Value) -> StateEvent {
+        let event = json!({ "eventId": id, "stateChanged": changed, "time": "2026-01-01T00:00:00.123456789012Z" });
+        StateEvent::parse(event.to_string()).unwrap()
+    }
+
+    fn told(outputs: &mut Outputs, changed: &Value) -> Value {
+        let output = outputs.of(&event(7, changed)).unwrap();
+        output.map_or(Value::Null, |output| serde_json::from_str(&output.json(true)).unwrap())
+    }
+
+    #[test]
+    fn outputs_have_hydra_nodes_names_with_the_events_id_and_time() {
+        let cases = [
+            (
+                json!({ "tag": "HeadOpened", "chainState": {}, "headId": "ab", "initialUTxO": [1] }),
+                json!({ "tag": "HeadIsOpen", "headId": "ab", "utxo": [1] }),
+            ),
+            (
+                json!({ "tag": "HeadOpened", "chainState": {}, "headId": "ab", "headSeed": "00", "parameters": {}, "parties": [] }),
+                json!({ "tag": "HeadIsOpen", "headId": "ab", "parties": [] }),
+            ),
+            (
+                json!({ "tag": "TransactionAppliedToLocalUTxO", "headId": "ab", "newLocalUTxO": {}, "tx": { "cborHex": "00", "txId": "cd" } }),
+                json!({ "tag": "TxValid", "headId": "ab", "transactionId": "cd" }),
+            ),
+            (
+                json!({ "tag": "DepositRecorded", "chainState": {}, "created": "x", "deadline": "y", "depositTxId": "cd", "deposited": {}, "headId": "ab" }),
+                json!({ "tag": "CommitRecorded", "deadline": "y", "headId": "ab", "pendingDeposit": "cd", "utxoToCommit": {} }),
+            ),
+            (
+                json!({ "tag": "HeadFannedOut", "chainState": {}, "headId": "ab", "finalizedOutputs": {} }),
+                json!({ "tag": "HeadIsFinalized", "headId": "ab", "finalizedUTxO": {} }),
+            ),
+            (
+                json!({ "tag": "Checkpoint", "state": { "tag": "Idle" } }),
+                json!({ "tag": "EventLogRotated", "state": { "tag": "Idle" } }),
+            ),
+        ];
+        for (changed, mut expected) in cases {
+            expected["seq"] = json!(7);
+            expected["timestamp"] = json!("2026-01-01T00:00:00.123456789012Z");
+            assert_eq!(told(&mut Outputs::default(), &changed), expected);
+        }
+        for silent in ["TransactionReceived", "TickObserved", "PartySignedSnapshot", "NotYetKnown"] {
+            assert_eq!(told(&mut Outputs::default(), &json!({ "tag": silent })), Value::Null);
+        }
+    }
+
+    #[test]
+    fn a_snapshot_that_its_confirmation_does_not_repeat_is_the_one_asked_for() {
+        let mut outputs = Outputs::default();
+        let snapshot = json!({ "number": 3, "utxo": {}, "confirmed": [] });
+        told(&mut outputs, &json!({ "tag": "SnapshotRequested", "requestedSnapshot": snapshot }));
+        let confirmed = json!({ "tag": "SnapshotConfirmed", "headId": "ab", "signatures": {}, "snapshot": null });
+        assert_eq!(told(&mut outputs, &confirmed)["snapshot"], snapshot);
+        assert_eq!(told(&mut outputs, &confirmed).get("snapshot"), None);
+    }
+
+    #[test]
+    fn an_address_is_looked_for_in_what_transactions_make() {
+        let mut log = Vec::new();
+        let sample = Sample { events: 400, seed: 5, schema: Schema::V1, checkpoint_every: None };
+        sample.write(&mut log, |_| {}).unwrap();
+        let (mut outputs, mut seen) = (Outputs::default(), 0);
+        for line in String::from_utf8(log).unwrap().lines() {
+            let event = StateEvent::parse(line).unwrap();
+            let Some(output) = outputs.of(&event).unwrap() else { continue };
+            let StateChanged::TransactionAppliedToLocalUTxO(applied) = StateChanged::of(&event).unwrap() else {
+                let is_of_transactions = matches!(output.tag, "SnapshotConfirmed" | "TxInvalid");
+                assert_eq!(output.concerns("addr_test1nobody"), !is_of_transactions);
+                continue;
+            };
+            let Tx::Cardano(tx) = applied.tx.get().unwrap().get().unwrap() else { panic!("no Cardano transaction") };
+            let address = makes(&tx).unwrap()[0].get().unwrap().address.get().unwrap().content();
+            assert!(output.concerns(&address) && !output.concerns("addr_test1nobody"), "{address}");
+            seen += 1;
+        }
+        assert!(seen > 20, "{seen}");
+    }
+}

@@ -52,14 +52,14 @@ impl HeadLog {
         self.lines == 0 && self.last().is_some()
     }
 
-    /// Renames the live file and begins another with this checkpoint. A crash in between leaves a live file without a line, which
+    /// Renames the live file and begins another with this, which is a checkpoint. A crash in between leaves a live file without a line, which
     /// [`wants_checkpoint`](Self::wants_checkpoint) then tells.
-    pub(super) fn rotate(&mut self, checkpoint: &StateEvent) -> Result<(), SegmentError> {
+    pub(super) fn rotate(&mut self, checkpoint: &[StateEvent]) -> Result<(), SegmentError> {
         if !self.was_cut_off() {
             self.appender = begin_another(&self.path, &self.appender, &self.options)?;
             self.lines = 0;
         }
-        self.append(std::slice::from_ref(checkpoint))
+        self.append(checkpoint)
     }
 }
 

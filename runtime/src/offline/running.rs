@@ -113,7 +113,7 @@ impl Running {
         }
         self.release();
         if let Some(group) = self.checkpoint()? {
-            self.write(group);
+            self.write(group, HeadLog::rotate);
             return Ok(self.settle().await?.unwrap_or_default());
         }
         self.wait(head, inputs).await;
@@ -122,7 +122,7 @@ impl Running {
             self.effects = group.effects;
             return Ok(Vec::new());
         }
-        self.write(group);
+        self.write(group, HeadLog::append);
         Ok(self.settle().await?.unwrap_or_default())
     }
 
@@ -232,19 +232,16 @@ impl Running {
         Ok(Some(Group { events: vec![event(last.id, &change, wall_clock())?], ..Group::default() }))
     }
 
-    fn write(&mut self, group: Group) {
+    fn write(&mut self, group: Group, write: fn(&mut HeadLog, &[StateEvent]) -> Result<(), SegmentError>) {
         let events = group.events.clone();
+        let writing = |mut log: HeadLog| {
+            spawn_blocking(move || {
+                let written = write(&mut log, &events);
+                (log, written)
+            })
+        };
         self.log = match std::mem::replace(&mut self.log, Log::Broken) {
-            Log::Idle(mut log) => Log::Writing(
-                spawn_blocking(move || {
-                    let written = match events.as_slice() {
-                        [checkpoint] if checkpoint.tag() == "Checkpoint" => log.rotate(checkpoint),
-                        events => log.append(events),
-                    };
-                    (log, written)
-                }),
-                group,
-            ),
+            Log::Idle(log) => Log::Writing(writing(log), group),
             other => other,
         };
     }

@@ -13,9 +13,10 @@ use super::input::{Answers, Input};
 use super::log::HeadLog;
 use super::logic::HeadLogic;
 use super::running::{Queued, Running};
+use crate::event::StateEvent;
 use crate::head::{HeadFold, HeadFollower, HeadState};
 use crate::source::{EventSource, LocalSource, Next, Page, SourceError};
-use crate::store::ReadOptions;
+use crate::store::{Finding, ReadOptions};
 use crate::stream::StreamFormat;
 
 /// Inputs that may wait: a client that sends more has to wait itself.
@@ -103,6 +104,12 @@ impl HeadSource {
     }
 }
 
+/// A page that is no history. What it waited for, it waited for by itself.
+fn live(events: Vec<StateEvent>, findings: Vec<Finding>) -> Page {
+    let next = if events.is_empty() { Next::Wait(Duration::ZERO) } else { Next::More };
+    Page { events, findings, history: false, next, progress: None }
+}
+
 fn failed(path: &Path, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> SourceError {
     SourceError::Store { path: path.to_owned(), source: source.into() }
 }
@@ -138,13 +145,7 @@ impl EventSource for HeadSource {
                 self.phase = Phase::Beginning(log);
             }
             // Whoever asked compares the head with what was configured before anything is stepped.
-            return Ok(Page {
-                events: Vec::new(),
-                findings: page.findings,
-                history: false,
-                next: Next::More,
-                progress: None,
-            });
+            return Ok(live(Vec::new(), page.findings));
         }
         if let Phase::Beginning(_) = &self.phase {
             // Nothing is taken before this is done: the call may be dropped meanwhile.
@@ -158,7 +159,7 @@ impl EventSource for HeadSource {
         };
         let events =
             running.next(&self.head, &mut self.inputs).await.map_err(|error| failed(&self.head.path, error))?;
-        Ok(Page { events, findings: Vec::new(), history: false, next: Next::More, progress: None })
+        Ok(live(events, Vec::new()))
     }
 
     async fn close(&mut self) {
