@@ -142,7 +142,7 @@ fn a_missing_grant_fails_at_open_by_name_with_the_reason_and_the_remedy() {
         let output = run(&folder, "prober", grants, secret);
         let said = stderr(&output);
         assert!(!output.status.success(), "{said}");
-        assert!(said.contains(&format!("needs {missing} (\"to probe\")")) && said.contains("grants it"), "{said}");
+        assert!(said.contains(&format!("needs {missing:?} (\"to probe\")")) && said.contains("grants it"), "{said}");
         assert!(!said.contains("sesame"), "{said}");
     }
     let log = folder.file("log", lines(0..1));

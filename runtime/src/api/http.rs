@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::hub::Subscription;
 use super::socket::MAX_MESSAGE;
 use super::{Shared, answer};
-use crate::head::{HeadState, to_json};
+use crate::head::{HeadFold, HeadState, to_json};
 use crate::json_text::{list, object, quoted};
 use crate::offline::{Answers, Command, Input};
 
@@ -46,12 +46,21 @@ fn error(status: StatusCode, words: &str) -> Response {
     json(status, object([("error", serde_json::Value::from(words).to_string().as_str())]))
 }
 
+/// The fold of all that is durable; while history is being read, its end is waited for.
+async fn folded(shared: &Shared) -> Result<HeadFold, Response> {
+    shared.upstream.follower.caught_up().await;
+    let fold = shared.upstream.follower.folded().await;
+    fold.ok_or_else(|| error(StatusCode::SERVICE_UNAVAILABLE, "the state of the head is not known"))
+}
+
 /// An answer made of the head's state; 404 where there is nothing of the kind.
 async fn of_state(shared: &Shared, what: &str, answer: impl FnOnce(&HeadState) -> Option<String>) -> Response {
-    let Some(state) = shared.upstream.follower.state().await else {
-        return error(StatusCode::SERVICE_UNAVAILABLE, "the state of the head is not known");
+    let fold = match folded(shared).await {
+        Ok(fold) => fold,
+        Err(unknown) => return unknown,
     };
-    match answer(&state) {
+    let state = fold.head();
+    match answer(state) {
         Some(body) => json(StatusCode::OK, body),
         None => error(StatusCode::NOT_FOUND, &format!("the head is {}: it has no {what}", state.tag())),
     }
@@ -78,8 +87,9 @@ async fn last_seen(State(shared): State<Arc<Shared>>) -> Response {
 }
 
 async fn commits(State(shared): State<Arc<Shared>>) -> Response {
-    let Some(fold) = shared.upstream.follower.folded().await else {
-        return error(StatusCode::SERVICE_UNAVAILABLE, "the state of the head is not known");
+    let fold = match folded(&shared).await {
+        Ok(fold) => fold,
+        Err(unknown) => return unknown,
     };
     let ids: Vec<String> = fold.deposit_ids().into_iter().map(|id| quoted(&id)).collect();
     json(StatusCode::OK, list(ids.iter().map(String::as_str)))

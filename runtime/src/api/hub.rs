@@ -24,8 +24,6 @@ pub const MAX_CLIENTS: usize = 1_000;
 pub(super) struct Told {
     pub(super) output: Output,
     pub(super) json: String,
-    /// It was in the log when the node started.
-    pub(super) is_history: bool,
 }
 
 /// What is put to clients, and how far.
@@ -138,7 +136,7 @@ mod tests {
         let event = format!(r#"{{"eventId":{id},"stateChanged":{{"headId":"ab","tag":"HeadIsReadyToFanout"}}}}"#);
         let output = Outputs::default().of(&StateEvent::parse(event).unwrap()).unwrap().unwrap();
         let json = "x".repeat(json_bytes);
-        hub.put(Position::event(id), Some(Told { output, json, is_history: false }));
+        hub.put(Position::event(id), Some(Told { output, json }));
     }
 
     #[test]

@@ -104,14 +104,14 @@ impl EventSink for ApiSink {
         Ok(Opened::Beginning)
     }
 
-    async fn put_event(&mut self, event: &StateEvent, delivery: Delivery) -> Result<Ack, SinkError> {
+    async fn put_event(&mut self, event: &StateEvent, _delivery: Delivery) -> Result<Ack, SinkError> {
         let output = self.outputs.of(event).map_err(SinkError::target)?;
         if let "HeadInitialized" | "HeadOpened" = event.tag() {
             self.note_opening(event);
         }
         let told = output.map(|output| {
             let json = output.json(true);
-            Told { output, json, is_history: delivery.catching_up }
+            Told { output, json }
         });
         self.shared.hub.put(event.position(), told);
         Ok(Ack::Durable)

@@ -117,6 +117,8 @@ struct Client {
 
 impl Client {
     async fn serve(&mut self) -> Result<(), Farewell> {
+        // Greetings say that history is over.
+        self.shared.upstream.follower.caught_up().await;
         let mut history = None;
         if self.wishes.wants_history() {
             history = Some(History::open(&self.shared.upstream.reopen).await?);
@@ -135,7 +137,8 @@ impl Client {
 
     async fn live(&mut self, history: &mut Option<History>, subscription: &mut Subscription) -> Result<(), Farewell> {
         self.tell_history(history, subscription.after).await?;
-        let (has_history, commands) = (history.take().is_some(), self.shared.upstream.commands.clone());
+        *history = None;
+        let commands = self.shared.upstream.commands.clone();
         let state = self.shared.upstream.follower.state().await;
         let party = commands.as_ref().map(|commands| &*commands.party);
         self.send(answer::greetings(state.as_ref(), party, self.wishes.wants_utxo())).await?;
@@ -143,8 +146,7 @@ impl Client {
         loop {
             tokio::select! {
                 told = subscription.next() => match told {
-                    Some(told) if has_history || !told.is_history => self.tell(&told).await?,
-                    Some(_) => {}
+                    Some(told) => self.tell(&told).await?,
                     // Let go, for which the reason comes by another way.
                     None => std::future::pending().await,
                 },

@@ -51,6 +51,7 @@ enum Work {
 pub struct HeadFollower {
     work: mpsc::Sender<Work>,
     report: watch::Receiver<HeadReport>,
+    caught_up: watch::Sender<bool>,
 }
 
 impl HeadFollower {
@@ -72,7 +73,7 @@ impl HeadFollower {
                 publish.send_replace(following.report());
             }
         });
-        Self { work, report }
+        Self { work, report, caught_up: watch::Sender::new(false) }
     }
 
     /// Takes events that follow those before. `lost`: why something before the last of them is missing. Waits while two pages are waiting.
@@ -92,6 +93,17 @@ impl HeadFollower {
         let (answer, answered) = oneshot::channel();
         self.send(Work::Ask(answer)).await;
         answered.await.ok().flatten()
+    }
+
+    /// Says that what was there at start has been given.
+    pub(crate) fn end_history(&self) {
+        self.caught_up.send_replace(true);
+    }
+
+    /// Returns once what was there at start has been given: before that the state is one of the past.
+    pub(crate) async fn caught_up(&self) {
+        // It cannot fail while this is here.
+        let _ = self.caught_up.subscribe().wait_for(|caught_up| *caught_up).await;
     }
 
     /// What is known, as it changes.

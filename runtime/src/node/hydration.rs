@@ -61,6 +61,7 @@ impl Node {
     /// Compares the head that history leads to with the one configured.
     pub(super) async fn check_head(&mut self) -> Result<(), NodeError> {
         let Some(head) = &self.head else { return Ok(()) };
+        head.follower.end_history();
         let Some(state) = head.follower.state().await else {
             if !head.expected.is_empty() {
                 tracing::warn!("the head could not be compared with the one configured: its state is not known");

@@ -223,8 +223,9 @@ fn key_value() -> Vec<Attack> {
         grants: Grants { key_value: true, ..Grants::default() },
         ..wat(tries, &keeps(code), must)
     };
-    let until_refused =
-        |key: u32, value: u32| format!("(br_if $l (i32.eqz (call $set (i32.const {key}) (i32.const {value}))))");
+    let until_refused = |key: u32, value: u32| {
+        format!("(loop $l (call $next) (br_if $l (i32.eqz (call $set (i32.const {key}) (i32.const {value})))))")
+    };
     let (small, large) = (until_refused(4, 0), until_refused(4, 30_000));
     vec![
         keeping("keeping keys until it may keep no more", &small, Must::GoThrough),
