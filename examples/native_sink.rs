@@ -36,9 +36,6 @@ impl EventSink for Counter {
         self.0.iter().for_each(|(tag, count)| println!("{tag} {count}"));
         Ok(())
     }
-    fn log_tail(&self) -> Vec<String> {
-        Vec::new()
-    }
 }
 
 #[tokio::main]

@@ -98,10 +98,6 @@ impl EventSink for Probe {
     async fn close(&mut self, _reason: CloseReason) -> Result<(), SinkError> {
         Ok(())
     }
-
-    fn log_tail(&self) -> Vec<String> {
-        Vec::new()
-    }
 }
 
 /// A head with its log on disk, and a client of it in this process.

@@ -148,8 +148,4 @@ impl EventSink for NoOp {
     async fn close(&mut self, _reason: CloseReason) -> Result<(), SinkError> {
         Ok(())
     }
-
-    fn log_tail(&self) -> Vec<String> {
-        Vec::new()
-    }
 }

@@ -152,10 +152,6 @@ impl EventSink for ListSink {
     async fn close(&mut self, _reason: CloseReason) -> Result<(), SinkError> {
         Ok(())
     }
-
-    fn log_tail(&self) -> Vec<String> {
-        Vec::new()
-    }
 }
 
 #[test]

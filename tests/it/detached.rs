@@ -97,10 +97,6 @@ impl EventSink for Witness {
     async fn close(&mut self, reason: CloseReason) -> Result<(), SinkError> {
         self.call(&format!("close {reason:?}"), None).map(drop)
     }
-
-    fn log_tail(&self) -> Vec<String> {
-        Vec::new()
-    }
 }
 
 /// A log and a data directory, over which nodes are started one after another.

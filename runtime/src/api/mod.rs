@@ -127,10 +127,6 @@ impl EventSink for ApiSink {
         }
         Ok(())
     }
-
-    fn log_tail(&self) -> Vec<String> {
-        Vec::new()
-    }
 }
 
 impl ApiSink {

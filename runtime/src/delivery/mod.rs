@@ -10,6 +10,7 @@ mod inline;
 mod inline_swap;
 mod isolation;
 mod lineage;
+mod overrun;
 mod policy;
 mod retention;
 mod status;

@@ -102,10 +102,6 @@ impl EventSink for FileSink {
         self.held = None;
         Ok(())
     }
-
-    fn log_tail(&self) -> Vec<String> {
-        Vec::new()
-    }
 }
 
 fn not_open() -> SinkError {

@@ -54,7 +54,9 @@ pub trait EventSink: fmt::Debug + Send {
     async fn close(&mut self, reason: CloseReason) -> Result<(), SinkError>;
 
     /// The last lines that the sink itself wrote to its log, for the report of a failure; a native sink has none.
-    fn log_tail(&self) -> Vec<String>;
+    fn log_tail(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Whether the sink wants events of this tag, once it is open. Others are not put to it, and count as durable.
     fn wants(&self, _tag: &str) -> bool {

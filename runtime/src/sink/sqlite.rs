@@ -175,10 +175,6 @@ impl EventSink for SqliteSink {
         *self = Self::new(std::mem::take(&mut self.path));
         Ok(())
     }
-
-    fn log_tail(&self) -> Vec<String> {
-        Vec::new()
-    }
 }
 
 fn not_open() -> SinkError {

@@ -60,8 +60,4 @@ impl EventSink for StdoutSink {
     async fn close(&mut self, _reason: CloseReason) -> Result<(), SinkError> {
         self.flush().await
     }
-
-    fn log_tail(&self) -> Vec<String> {
-        Vec::new()
-    }
 }

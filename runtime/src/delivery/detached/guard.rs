@@ -5,6 +5,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
+use crate::delivery::overrun::Overrun;
+
 /// How long a call under way may go on once an order waits: most calls end well within it, and an operator does not wait longer.
 const DRAIN: Duration = Duration::from_secs(1);
 
@@ -17,11 +19,13 @@ pub(super) struct Guard {
     waiting: watch::Receiver<usize>,
     /// Whether an order is being obeyed.
     pub(super) obeying: bool,
+    /// Tells of calls that take long on a processor.
+    pub(super) overrun: Overrun,
 }
 
 impl Guard {
     pub(super) fn new(waiting: &watch::Sender<usize>) -> Self {
-        Self { waiting: waiting.subscribe(), obeying: false }
+        Self { waiting: waiting.subscribe(), obeying: false, overrun: Overrun::default() }
     }
 
     /// Whether an order waits.
@@ -32,6 +36,7 @@ impl Guard {
     /// Runs a call; none if it did not end in time: soon after an order came in, or within what an order may take. The instance must not
     /// be used afterwards.
     pub(super) async fn call<T>(&self, call: impl Future<Output = T>) -> Option<T> {
+        let call = self.overrun.watch(call);
         if self.obeying {
             return timeout(ORDERED, call).await.ok();
         }

@@ -14,6 +14,7 @@ use super::trouble::Trouble;
 use super::{DetachedSink, Shared, VersionLoader};
 use crate::backoff::Backoff;
 use crate::delivery::isolation::Isolation;
+use crate::delivery::overrun::Overrun;
 use crate::delivery::policy::DetachedPolicy;
 use crate::delivery::status::{Progress, SinkState};
 use crate::delivery::unflushed::Unflushed;
@@ -29,7 +30,7 @@ const COMMIT_EVERY: Duration = Duration::from_millis(50);
 /// Uncommitted key-value bytes after which there is no waiting.
 const COMMIT_BYTES: usize = 1 << 20;
 
-/// Good events after which a sink that broke a limit is in good standing again.
+/// Good events after which a sink that overran or broke a limit is in good standing again.
 const REDEEMED_AFTER: u64 = 1_000;
 
 /// What a lane is about to do.
@@ -103,7 +104,7 @@ pub(super) struct Lane {
     /// Whether the place where it started was found to be one of this stream's.
     pub(super) has_checked_start: bool,
     pub(super) standing: Standing,
-    /// Good events since a limit was broken.
+    /// Good events since it overran or broke a limit.
     pub(super) good: u64,
     order: Option<Envelope>,
 }
@@ -176,6 +177,11 @@ impl Lane {
         lane
     }
 
+    /// Tells of its calls that take long on a processor.
+    pub(super) fn overrun(&self) -> Overrun {
+        self.guard.overrun.clone()
+    }
+
     /// Which workers it is to run on.
     pub(super) fn standing(&self) -> Standing {
         self.standing
@@ -214,6 +220,9 @@ impl Lane {
                     let turned = self.turn().await;
                     self.settle(turned).await;
                 }
+            }
+            if self.guard.overrun.take() {
+                (self.standing, self.good) = (Standing::Poor, 0);
             }
             if self.standing != standing {
                 return Ran::Moves(Box::new(self));

@@ -23,6 +23,7 @@ use tokio::time::timeout;
 
 use super::failure::SinkFailure;
 use super::lineage::{Claim, Departure, Lineage};
+use super::overrun::{Among, Left, Running};
 use super::policy::DetachedPolicy;
 use super::status::{Progress, SinkState, SinkStatus};
 use super::window::Window;
@@ -300,18 +301,25 @@ fn start_lane(
     LaneHandle { task: Some(task).into(), ..handle }
 }
 
-/// Runs a lane on the workers of its standing, moving it when that changes.
+/// Runs a lane on the workers of its standing, moving it when that changes; in the middle of a call if that takes long.
 async fn supervise(lane: Lane, workers: GuestWorkers) {
-    let (name, progress) = (lane.name().to_owned(), lane.progress());
-    let (mut lane, mut standing) = (lane, Standing::Good);
+    let (name, progress, overrun) = (lane.name().to_owned(), lane.progress(), lane.overrun());
+    let mut standing = Standing::Good;
+    let mut running: Running<Ran> = Box::pin(lane.run(standing));
     loop {
         let Some(handle) = workers.handle(standing) else { return };
-        match handle.spawn(lane.run(standing)).await {
-            Ok(Ran::Moves(moved)) => {
+        let left = match standing {
+            Standing::Good => handle.spawn(Among::new(running, overrun.clone())),
+            // From here no call is moved any further.
+            Standing::Poor => handle.spawn(async move { Left::Through(running.await) }),
+        };
+        match left.await {
+            Ok(Left::Overran(rest)) => (running, standing) = (rest, Standing::Poor),
+            Ok(Left::Through(Ran::Moves(moved))) => {
                 standing = moved.standing();
-                lane = *moved;
+                running = Box::pin(moved.run(standing));
             }
-            Ok(Ran::Ended) => return,
+            Ok(Left::Through(Ran::Ended)) => return,
             Err(error) => {
                 tracing::error!(sink = &*name, "the sink's task ended: {error}");
                 progress.send_modify(|progress| {
