@@ -39,6 +39,11 @@ pub(crate) fn members_into<'a>(text: &mut String, members: impl IntoIterator<Ite
     }
 }
 
+/// A JSON string of any words.
+pub(crate) fn text(words: &str) -> String {
+    serde_json::Value::from(words).to_string()
+}
+
 /// A JSON string of a text that needs no escapes.
 pub(crate) fn quoted(text: &str) -> String {
     format!("\"{text}\"")

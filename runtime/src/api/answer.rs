@@ -1,7 +1,7 @@
 //! What clients are told that is in no log: greetings, and complaints about what they sent.
 
-use crate::head::{ConfirmedSnapshot, Field, HeadState, Json, Utxo};
-use crate::json_text::{object, quoted};
+use crate::head::{HeadState, Json, Utxo};
+use crate::json_text::{object, quoted, text};
 use crate::offline::is_ready;
 
 /// The greetings of hydra-node, without what only a network or a chain could tell.
@@ -31,40 +31,18 @@ fn status(state: &HeadState) -> &'static str {
     }
 }
 
-/// The snapshot that all agreed on last; none without a head.
-pub(super) fn confirmed_snapshot(state: &HeadState) -> Option<&ConfirmedSnapshot> {
-    match state {
-        HeadState::Open(open) => open.coordinated.get()?.confirmed_snapshot.get(),
-        HeadState::Closed(closed) | HeadState::FanoutProgress(closed) => closed.confirmed_snapshot.get(),
-        HeadState::Idle(_) | HeadState::Initial(_) => None,
-    }
-}
-
-/// The outputs of that snapshot.
+/// The outputs of the snapshot that all agreed on last.
 pub(super) fn snapshot_utxo(state: &HeadState) -> Option<Json<Utxo>> {
-    match confirmed_snapshot(state)? {
-        ConfirmedSnapshot::InitialSnapshot(initial) => initial.initial_utxo.get().cloned(),
-        ConfirmedSnapshot::ConfirmedSnapshot(signed) => match signed.snapshot.get()?.get().ok()?.utxo {
-            Field::Is(utxo) => Some(utxo),
-            _ => None,
-        },
-        _ => None,
-    }
+    state.confirmed_snapshot()?.utxo().ok()?
 }
 
 /// A command could not be carried out in this state.
 pub(super) fn command_failed(command: &str, state: Option<&HeadState>, reason: &str) -> String {
     let state = state.map_or("null".to_owned(), HeadState::to_json);
-    object([
-        ("clientInput", command),
-        ("reason", serde_json::Value::from(reason).to_string().as_str()),
-        ("state", &state),
-        ("tag", "\"CommandFailed\""),
-    ])
+    object([("clientInput", command), ("reason", &text(reason)), ("state", &state), ("tag", "\"CommandFailed\"")])
 }
 
 /// What was sent is no command.
 pub(super) fn invalid_input(input: &str, reason: &str) -> String {
-    let text = |words: &str| serde_json::Value::from(words).to_string();
     object([("input", text(input).as_str()), ("reason", &text(reason)), ("tag", "\"InvalidInput\"")])
 }

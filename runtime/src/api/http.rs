@@ -15,7 +15,7 @@ use super::hub::Subscription;
 use super::socket::MAX_MESSAGE;
 use super::{Shared, answer};
 use crate::head::{HeadFold, HeadState, to_json};
-use crate::json_text::{list, object, quoted};
+use crate::json_text::{list, object, quoted, text};
 use crate::offline::{Answers, Command, Input};
 
 /// How long a transaction that was sent may take to be in a snapshot before its sender is told that it is only submitted.
@@ -38,12 +38,15 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .layer(DefaultBodyLimit::max(MAX_MESSAGE))
 }
 
+/// What is answered, or why not.
+type Answer = Result<Response, Response>;
+
 fn json(status: StatusCode, body: String) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
 fn error(status: StatusCode, words: &str) -> Response {
-    json(status, object([("error", serde_json::Value::from(words).to_string().as_str())]))
+    json(status, object([("error", text(words).as_str())]))
 }
 
 /// The fold of all that is durable; while history is being read, its end is waited for.
@@ -54,31 +57,25 @@ async fn folded(shared: &Shared) -> Result<HeadFold, Response> {
 }
 
 /// An answer made of the head's state; 404 where there is nothing of the kind.
-async fn of_state(shared: &Shared, what: &str, answer: impl FnOnce(&HeadState) -> Option<String>) -> Response {
-    let fold = match folded(shared).await {
-        Ok(fold) => fold,
-        Err(unknown) => return unknown,
-    };
-    let state = fold.head();
-    match answer(state) {
-        Some(body) => json(StatusCode::OK, body),
-        None => error(StatusCode::NOT_FOUND, &format!("the head is {}: it has no {what}", state.tag())),
-    }
+async fn of_state(shared: &Shared, what: &str, answer: impl FnOnce(&HeadState) -> Option<String>) -> Answer {
+    let fold = folded(shared).await?;
+    let nothing = || error(StatusCode::NOT_FOUND, &format!("the head is {}: it has no {what}", fold.head().tag()));
+    answer(fold.head()).map(|body| json(StatusCode::OK, body)).ok_or_else(nothing)
 }
 
-async fn head(State(shared): State<Arc<Shared>>) -> Response {
+async fn head(State(shared): State<Arc<Shared>>) -> Answer {
     of_state(&shared, "state", |state| Some(state.to_json())).await
 }
 
-async fn snapshot(State(shared): State<Arc<Shared>>) -> Response {
-    of_state(&shared, "snapshot", |state| answer::confirmed_snapshot(state).map(to_json)).await
+async fn snapshot(State(shared): State<Arc<Shared>>) -> Answer {
+    of_state(&shared, "snapshot", |state| state.confirmed_snapshot().map(to_json)).await
 }
 
-async fn snapshot_utxo(State(shared): State<Arc<Shared>>) -> Response {
+async fn snapshot_utxo(State(shared): State<Arc<Shared>>) -> Answer {
     of_state(&shared, "snapshot", |state| answer::snapshot_utxo(state).map(|utxo| utxo.text().to_owned())).await
 }
 
-async fn last_seen(State(shared): State<Arc<Shared>>) -> Response {
+async fn last_seen(State(shared): State<Arc<Shared>>) -> Answer {
     let seen = |state: &HeadState| match state {
         HeadState::Open(open) => open.coordinated.get()?.seen_snapshot.get().map(to_json),
         _ => None,
@@ -86,13 +83,9 @@ async fn last_seen(State(shared): State<Arc<Shared>>) -> Response {
     of_state(&shared, "snapshot under way", seen).await
 }
 
-async fn commits(State(shared): State<Arc<Shared>>) -> Response {
-    let fold = match folded(&shared).await {
-        Ok(fold) => fold,
-        Err(unknown) => return unknown,
-    };
-    let ids: Vec<String> = fold.deposit_ids().into_iter().map(|id| quoted(&id)).collect();
-    json(StatusCode::OK, list(ids.iter().map(String::as_str)))
+async fn commits(State(shared): State<Arc<Shared>>) -> Answer {
+    let ids: Vec<String> = folded(&shared).await?.deposit_ids().iter().map(|id| quoted(id)).collect();
+    Ok(json(StatusCode::OK, list(ids.iter().map(String::as_str))))
 }
 
 async fn protocol_parameters(State(shared): State<Arc<Shared>>) -> Response {
@@ -136,12 +129,11 @@ async fn transaction(State(shared): State<Arc<Shared>>, body: String) -> Respons
     {
         return error(StatusCode::SERVICE_UNAVAILABLE, &gone.to_string());
     }
-    let tagged = |tag: &str| object([("tag", quoted(tag).as_str())]);
     tokio::select! {
         Some(refused) = answered.recv() => error(StatusCode::CONFLICT, &refused.reason),
         outcome = timeout(CONFIRM, come_of(subscription, &id)) => match outcome {
             Ok(Some(answer)) => answer,
-            Ok(None) | Err(_) => json(StatusCode::ACCEPTED, tagged("SubmitTxSubmitted")),
+            Ok(None) | Err(_) => json(StatusCode::ACCEPTED, object([("tag", "\"SubmitTxSubmitted\"")])),
         },
     }
 }

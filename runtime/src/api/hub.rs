@@ -75,11 +75,13 @@ impl Hub {
     }
 
     /// Passes an event: clients are told what it says, if anything. Never waits.
-    pub(super) fn put(&self, position: Position, told: Option<Told>) {
+    pub(super) fn put(&self, position: Position, output: Option<Output>) {
         let mut clients = self.lock();
         clients.last = Some(position);
-        let Some(told) = told else { return };
-        let (bytes, told) = (told.json.len(), Arc::new(told));
+        // Written once for all, and not for nobody.
+        let Some(output) = output.filter(|_| !clients.backlogs.is_empty()) else { return };
+        let told = Arc::new(Told { json: output.json(true), output });
+        let bytes = told.json.len();
         clients.backlogs.retain(|_, backlog| {
             let waiting = backlog.bytes.fetch_add(bytes, Ordering::Relaxed);
             let count = backlog.count.fetch_add(1, Ordering::Relaxed);
@@ -132,11 +134,15 @@ mod tests {
     use crate::api::output::Outputs;
     use crate::event::StateEvent;
 
+    /// Puts an output whose JSON has so many bytes, or the few that it cannot do without.
     fn put(hub: &Hub, id: u64, json_bytes: usize) {
-        let event = format!(r#"{{"eventId":{id},"stateChanged":{{"headId":"ab","tag":"HeadIsReadyToFanout"}}}}"#);
-        let output = Outputs::default().of(&StateEvent::parse(event).unwrap()).unwrap().unwrap();
-        let json = "x".repeat(json_bytes);
-        hub.put(Position::event(id), Some(Told { output, json }));
+        let output = |pad: usize| {
+            let peer = "x".repeat(pad);
+            let event = format!(r#"{{"eventId":{id},"stateChanged":{{"tag":"PeerConnected","peer":"{peer}"}}}}"#);
+            Outputs::default().of(&StateEvent::parse(event).unwrap()).unwrap().unwrap()
+        };
+        let pad = json_bytes.saturating_sub(output(0).json(true).len());
+        hub.put(Position::event(id), Some(output(pad)));
     }
 
     #[test]

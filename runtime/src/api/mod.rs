@@ -25,7 +25,7 @@ use crate::sink::{Ack, CloseReason, Delivery, EventSink, OpenInfo, Opened, SinkE
 use crate::source::Reopen;
 use crate::stream::StreamFormat;
 
-use hub::{Hub, Told};
+use hub::Hub;
 use output::Outputs;
 use server::Serving;
 
@@ -104,16 +104,13 @@ impl EventSink for ApiSink {
         Ok(Opened::Beginning)
     }
 
-    async fn put_event(&mut self, event: &StateEvent, _delivery: Delivery) -> Result<Ack, SinkError> {
+    async fn put_event(&mut self, event: &StateEvent, delivery: Delivery) -> Result<Ack, SinkError> {
         let output = self.outputs.of(event).map_err(SinkError::target)?;
         if let "HeadInitialized" | "HeadOpened" = event.tag() {
             self.note_opening(event);
         }
-        let told = output.map(|output| {
-            let json = output.json(true);
-            Told { output, json }
-        });
-        self.shared.hub.put(event.position(), told);
+        // Nobody is told of history live: who wants it reads it from the log.
+        self.shared.hub.put(event.position(), output.filter(|_| !delivery.catching_up));
         Ok(Ack::Durable)
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use crate::event::{NotJson, StateEvent, Text};
-use crate::head::{Json, Snapshot, Tx, TxOut, makes};
+use crate::head::{Json, Snapshot, Tx, TxOut, first_of, makes};
 use crate::json_text::{object, quoted};
 
 /// What an output is made of.
@@ -147,14 +147,7 @@ fn members(event: &StateEvent) -> Result<BTreeMap<String, Text>, NotJson> {
 
 /// The time as it stands in the event.
 pub(super) fn timestamp(event: &StateEvent) -> Option<String> {
-    let mut time = None;
-    let _ = event.text().members(&mut |name, value| {
-        if name == "time" {
-            time = Some(event.text().sub(value).to_string());
-        }
-        ControlFlow::Continue(())
-    });
-    time
+    first_of(event.text(), &["time"]).ok()?.map(|time| time.to_string())
 }
 
 /// Transactions in a snapshot.
@@ -192,8 +185,7 @@ impl Output {
 
     /// The number of the snapshot in it, as JSON.
     pub(super) fn snapshot_number(&self) -> Option<String> {
-        let snapshot: Snapshot = Json::from(self.members.get("snapshot")?.clone()).get().ok()?;
-        snapshot.number.get().map(|number| number.as_json().to_owned())
+        first_of(self.members.get("snapshot")?, &["number"]).ok()?.map(|number| number.to_string())
     }
 
     /// A member, as JSON.
@@ -205,11 +197,7 @@ impl Output {
 fn pays(tx: &Tx, address: &str) -> bool {
     let Tx::Cardano(tx) = tx else { return false };
     let at = |output: &Json<TxOut>| {
-        output
-            .get()
-            .ok()
-            .and_then(|output| output.address.get().map(|found| found.content() == address))
-            .unwrap_or(false)
+        output.get().is_ok_and(|output| output.address.get().is_some_and(|found| found.content() == address))
     };
     makes(tx).is_ok_and(|outputs| outputs.iter().any(at))
 }

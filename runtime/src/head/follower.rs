@@ -85,7 +85,7 @@ impl HeadFollower {
 
     /// The state after all events given; none if it is not known.
     pub async fn state(&self) -> Option<HeadState> {
-        self.folded().await.map(|fold| fold.head().clone())
+        self.folded().await.map(HeadFold::into_head)
     }
 
     /// The fold after all events given; none if the state is not known.

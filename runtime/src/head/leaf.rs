@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 
 use super::typed::{Json, JsonWriter, TypeError, Typed};
 use crate::event::{Text, Time};
+use crate::json_text;
 
 /// Any value, as it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,7 +145,7 @@ impl Str {
 
 impl From<&str> for Str {
     fn from(content: &str) -> Self {
-        Self(serde_json::Value::from(content).to_string())
+        Self(json_text::text(content))
     }
 }
 
@@ -152,6 +153,13 @@ impl TxId {
     /// As it stands where it is the key of a map.
     pub fn as_key(&self) -> &str {
         inner(&self.0).unwrap_or(&self.0)
+    }
+}
+
+impl UtcTime {
+    /// As a time of the host, to the nanosecond.
+    pub fn get(&self) -> Option<Time> {
+        inner(&self.0).and_then(Time::parse)
     }
 }
 

@@ -26,5 +26,6 @@ pub(crate) use ledger::apply;
 pub(crate) use state::to_json;
 pub use state::{ChainPointTime, HeadState, NodeMembers, NodeState};
 pub use state_changed::*;
+pub(crate) use typed::first_of;
 pub use typed::{Field, Json, JsonWriter, Others, TypeError, Typed};
 pub use types::*;

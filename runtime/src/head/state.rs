@@ -2,7 +2,7 @@
 
 use super::leaf::{Integer, Map, Number, Raw, Str, UtcTime};
 use super::typed::{Field, Json, JsonWriter, TypeError, Typed, first_of, record, tag_of};
-use super::types::{ChainState, Closed, HeadParameters, Idle, Initial, Open};
+use super::types::{ChainState, Closed, ConfirmedSnapshot, HeadParameters, Idle, Initial, Open};
 use crate::event::Text;
 
 /// hydra-node's HeadState: what `GET /head` answers.
@@ -58,6 +58,15 @@ impl HeadState {
             Self::Initial(initial) => Some(&initial.parameters),
             Self::Open(open) => Some(&open.parameters),
             Self::Closed(closed) | Self::FanoutProgress(closed) => Some(&closed.parameters),
+        }
+    }
+
+    /// The snapshot that all agreed on last; none without an open or closed head.
+    pub fn confirmed_snapshot(&self) -> Option<&ConfirmedSnapshot> {
+        match self {
+            Self::Idle(_) | Self::Initial(_) => None,
+            Self::Open(open) => open.coordinated.get()?.confirmed_snapshot.get(),
+            Self::Closed(closed) | Self::FanoutProgress(closed) => closed.confirmed_snapshot.get(),
         }
     }
 

@@ -398,7 +398,7 @@ pub(super) fn read_record<R: Record>(
 }
 
 /// The first member of an object that has one of these names.
-pub(super) fn first_of(text: &Text, names: &[&str]) -> Result<Option<Text>, TypeError> {
+pub(crate) fn first_of(text: &Text, names: &[&str]) -> Result<Option<Text>, TypeError> {
     let mut found = None;
     let walked = text.members(&mut |key, value| {
         if !names.contains(&key) {

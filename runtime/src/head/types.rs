@@ -151,6 +151,42 @@ tagged! {
     }
 }
 
+impl ConfirmedSnapshot {
+    /// Its number; 0 of the one that a head opens with.
+    ///
+    /// # Errors
+    ///
+    /// [`TypeError`] if the snapshot is none.
+    pub fn number(&self) -> Result<Option<Integer>, TypeError> {
+        match self {
+            Self::InitialSnapshot(_) => Ok(Some(Integer::from(0))),
+            Self::ConfirmedSnapshot(signed) => {
+                Ok(signed.snapshot()?.and_then(|snapshot| snapshot.number.get().cloned()))
+            }
+            Self::Unknown(_) => Ok(None),
+        }
+    }
+
+    /// Its outputs; a head of 2.0 and later opens without any.
+    ///
+    /// # Errors
+    ///
+    /// [`TypeError`] if the snapshot is none.
+    pub fn utxo(&self) -> Result<Option<Json<Utxo>>, TypeError> {
+        match self {
+            Self::InitialSnapshot(initial) => Ok(initial.initial_utxo.get().cloned()),
+            Self::ConfirmedSnapshot(signed) => Ok(signed.snapshot()?.and_then(|snapshot| snapshot.utxo.get().cloned())),
+            Self::Unknown(_) => Ok(None),
+        }
+    }
+}
+
+impl SignedSnapshot {
+    fn snapshot(&self) -> Result<Option<Snapshot>, TypeError> {
+        self.snapshot.get().map(Json::get).transpose()
+    }
+}
+
 /// An amount: lovelace, and tokens by policy and name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Value(pub Map<Amount>);

@@ -4,7 +4,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use super::key::KeyError;
 use crate::head::{Json, Snapshot, Tx, Utxo};
-use crate::json_text::{list, object, quoted};
+use crate::json_text::{list, object, quoted, text};
 
 /// One StateChanged, as JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,7 +105,7 @@ impl Change {
     }
 
     pub(super) fn tx_invalid(of: Of<'_>, tx: &Json<Tx>, utxo: &str, reason: &str) -> Self {
-        let error = object([("reason", serde_json::Value::from(reason).to_string().as_str())]);
+        let error = object([("reason", text(reason).as_str())]);
         let head_id = quoted(of.head_id);
         tagged(
             "TxInvalid",

@@ -14,7 +14,7 @@ pub(super) struct HeadLog {
     path: PathBuf,
     options: ReadOptions,
     appender: LogAppender<DiskFile>,
-    /// Lines in the live file.
+    /// Lines in the live file, if it is to be rotated.
     lines: u64,
     rotate_after: Option<NonZeroU64>,
 }
@@ -24,7 +24,9 @@ impl HeadLog {
     /// do.
     pub(super) fn open(path: &Path, options: ReadOptions, rotate_after: Option<NonZeroU64>) -> Result<Self, OwnError> {
         let appender = own(path)?;
-        let lines = count_lines(path).map_err(|source| OwnError::Io { path: path.to_owned(), source })?;
+        // Nothing is read for a count that nobody asks for.
+        let lines = rotate_after.map_or(Ok(0), |_| count_lines(path));
+        let lines = lines.map_err(|source| OwnError::Io { path: path.to_owned(), source })?;
         Ok(Self { path: path.to_owned(), options, appender, lines, rotate_after })
     }
 
@@ -49,7 +51,7 @@ impl HeadLog {
 
     /// The live file was renamed, and the checkpoint not yet written.
     fn was_cut_off(&self) -> bool {
-        self.lines == 0 && self.last().is_some()
+        self.appender.bytes() == 0 && self.last().is_some()
     }
 
     /// Renames the live file and begins another with this, which is a checkpoint. A crash in between leaves a live file without a line, which

@@ -9,7 +9,7 @@ use super::key::{HydraKey, verify};
 use super::ledger::Ledger;
 use super::open_head::{Flight, OpenHead};
 use super::signable::signable;
-use crate::head::{Closed, ConfirmedSnapshot, Field, FoldFault, HeadState, Initial, Json, Snapshot, Tx};
+use crate::head::{Closed, ConfirmedSnapshot, FoldFault, HeadState, Initial, Json, Snapshot, Tx, UtcTime};
 use crate::json_text;
 
 /// Transactions in one snapshot at most, as hydra-node has it in 1.x: bounds what one event holds.
@@ -88,7 +88,8 @@ impl HeadLogic {
             head.received_only()?.into_iter().map(|tx| Effect::Send(Message::ReqTx { tx, tries: TRIES })).collect();
         let mut changes = Vec::new();
         match &head.flight {
-            Flight::None => self.decide(head, head.local_txs().len(), &mut changes, &mut effects),
+            Flight::None if head.local_txs().is_empty() => {}
+            Flight::None => decide(head.confirmed.number + 1, &mut changes, &mut effects),
             Flight::Requested { number } => effects.push(Effect::Send(Message::ReqSn { number: *number })),
             Flight::Signing { snapshot, number } => effects.push(self.acknowledge(head, snapshot, *number)?),
         }
@@ -127,18 +128,9 @@ impl HeadLogic {
         changes.push(Change::transaction_applied(of, json, applied.text()));
         let mut effects = Vec::new();
         if let Flight::None = head.flight {
-            self.decide(head, head.local_txs().len() + 1, &mut changes, &mut effects);
+            decide(head.confirmed.number + 1, &mut changes, &mut effects);
         }
         Ok(go_on(changes, effects))
-    }
-
-    /// Asks for the next snapshot if there is anything to take into it. The one party leads them all.
-    fn decide(&self, head: &OpenHead<'_>, local_txs: usize, changes: &mut Vec<Change>, effects: &mut Vec<Effect>) {
-        if local_txs > 0 {
-            let number = head.confirmed.number + 1;
-            changes.push(Change::snapshot_request_decided(number));
-            effects.push(Effect::Send(Message::ReqSn { number }));
-        }
     }
 
     fn request_snapshot(&self, number: i128, head: &OpenHead<'_>) -> Result<Outcome, FoldFault> {
@@ -176,8 +168,7 @@ impl HeadLogic {
         ];
         let mut effects = Vec::new();
         if !head.local_txs().is_empty() {
-            changes.push(Change::snapshot_request_decided(number + 1));
-            effects.push(Effect::Send(Message::ReqSn { number: number + 1 }));
+            decide(number + 1, &mut changes, &mut effects);
         }
         Ok(go_on(changes, effects))
     }
@@ -188,10 +179,7 @@ impl HeadLogic {
     }
 
     fn tick(&self, state: &HeadState, is_told: bool, now: Now) -> Outcome {
-        if let HeadState::Closed(closed) = state
-            && !is_ready(closed)
-            && deadline(closed).is_some_and(|deadline| now.time >= deadline)
-        {
+        if becomes_ready(state, now) {
             let head_id = state.head_id().unwrap_or_default();
             return go_on(vec![Change::ready_to_fanout(self.of(head_id))], Vec::new());
         }
@@ -203,21 +191,20 @@ impl HeadLogic {
             return Ok(Outcome::Error("the contestation period is not over".to_owned()));
         }
         let head_id = closed.head_id.get().map(|id| id.digits()).unwrap_or_default();
-        let utxo = match &closed.confirmed_snapshot {
-            Field::Is(ConfirmedSnapshot::ConfirmedSnapshot(signed)) => match signed.snapshot.get() {
-                Some(snapshot) => snapshot.get()?.utxo,
-                None => Field::Absent,
-            },
-            Field::Is(ConfirmedSnapshot::InitialSnapshot(initial)) => initial.initial_utxo.clone(),
-            _ => Field::Absent,
-        };
-        let utxo = utxo.get().map_or("{}", Json::text);
+        let utxo = closed.confirmed_snapshot.get().map(ConfirmedSnapshot::utxo).transpose()?.flatten();
+        let utxo = utxo.as_ref().map_or("{}", Json::text);
         Ok(go_on(vec![Change::head_fanned_out(self.of(head_id), utxo)], Vec::new()))
     }
 }
 
 fn go_on(changes: Vec<Change>, effects: Vec<Effect>) -> Outcome {
     Outcome::Continue { changes, effects }
+}
+
+/// Asks for a snapshot. The one party leads them all.
+fn decide(number: i128, changes: &mut Vec<Change>, effects: &mut Vec<Effect>) {
+    changes.push(Change::snapshot_request_decided(number));
+    effects.push(Effect::Send(Message::ReqSn { number }));
 }
 
 fn command_given(command: &Command, state: &HeadState) -> Outcome {
@@ -241,10 +228,11 @@ pub(crate) fn is_ready(closed: &Closed) -> bool {
     closed.ready_to_fanout_sent.get().is_some_and(|sent| sent.get())
 }
 
-/// Until when a closed head may be contested.
-pub(super) fn deadline(closed: &Closed) -> Option<crate::event::Time> {
-    let json = closed.contestation_deadline.get()?.as_json();
-    crate::event::Time::parse(json.strip_prefix('"')?.strip_suffix('"')?)
+/// Whether the contestation period is over and no event says so yet.
+pub(super) fn becomes_ready(state: &HeadState, now: Now) -> bool {
+    let HeadState::Closed(closed) = state else { return false };
+    let deadline = closed.contestation_deadline.get().and_then(UtcTime::get);
+    !is_ready(closed) && deadline.is_some_and(|deadline| now.time >= deadline)
 }
 
 pub(super) fn since_epoch(now: Now) -> Duration {

@@ -2,8 +2,7 @@
 
 use crate::event::Text;
 use crate::head::{
-    ConfirmedSnapshot, CoordinatedHeadState, Field, FoldFault, Integer, Json, Open, SeenSnapshot, Snapshot, Tx, Utxo,
-    apply,
+    CoordinatedHeadState, Field, FoldFault, Integer, Json, Open, SeenSnapshot, Snapshot, Tx, Utxo, apply,
 };
 use crate::json_text::{list, object, quoted};
 
@@ -116,17 +115,9 @@ impl<'a> OpenHead<'a> {
 }
 
 fn confirmed(ledger: &CoordinatedHeadState) -> Result<Confirmed, FoldFault> {
-    let utxo = |field: &Field<Json<Utxo>>| field.get().cloned().ok_or(FoldFault::Missing("utxo"));
-    match ledger.confirmed_snapshot.get() {
-        Some(ConfirmedSnapshot::InitialSnapshot(initial)) => {
-            Ok(Confirmed { number: 0, utxo: utxo(&initial.initial_utxo)? })
-        }
-        Some(ConfirmedSnapshot::ConfirmedSnapshot(signed)) => {
-            let snapshot = signed.snapshot.get().ok_or(FoldFault::Missing("snapshot"))?.get()?;
-            Ok(Confirmed { number: number(&snapshot.number)?, utxo: utxo(&snapshot.utxo)? })
-        }
-        _ => Err(FoldFault::Missing("confirmedSnapshot")),
-    }
+    let confirmed = ledger.confirmed_snapshot.get().ok_or(FoldFault::Missing("confirmedSnapshot"))?;
+    let number = confirmed.number()?.as_ref().and_then(Integer::get).ok_or(FoldFault::Missing("number"))?;
+    Ok(Confirmed { number, utxo: confirmed.utxo()?.ok_or(FoldFault::Missing("utxo"))? })
 }
 
 fn flight(ledger: &CoordinatedHeadState) -> Result<Flight, FoldFault> {

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::change::Change;
 use super::input::{Answers, Effect, Input, Now, Outcome, Refused};
 use super::log::HeadLog;
-use super::logic::{deadline, is_ready, since_epoch};
+use super::logic::{becomes_ready, since_epoch};
 use super::source::OfflineHead;
 use crate::event::{EnvelopeError, StateEvent, Time};
 use crate::head::{FoldError, FoldFault, HeadFold, HeadState};
@@ -173,11 +173,7 @@ impl Running {
             self.next_tick = Some(now + tick);
             self.queue.push_back(Input::Tick { is_told: true }.into());
         }
-        let passes = |closed| deadline(closed).is_some_and(|deadline| deadline <= wall_clock().time);
-        if let HeadState::Closed(closed) = self.fold.head()
-            && !is_ready(closed)
-            && passes(closed)
-        {
+        if becomes_ready(self.fold.head(), wall_clock()) {
             self.queue.push_back(Input::Tick { is_told: false }.into());
         }
     }

@@ -97,6 +97,11 @@ impl HeadFold {
         &self.head
     }
 
+    /// The state of the head alone.
+    pub fn into_head(self) -> HeadState {
+        self.head
+    }
+
     /// The state of head and node, in the shape of the last checkpoint, or else in that of 1.0.
     pub fn state(&self) -> NodeState {
         match &self.node {
