@@ -1,9 +1,8 @@
 //! `hydrant head` as the real process, with clients of its API.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, OpenOptions};
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::fs;
+use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,56 +10,11 @@ use hydrant::api::MAX_MESSAGE;
 use hydrant::event::StateEvent;
 use hydrant::sink_store::SinkStore;
 use serde_json::{Value, json};
-use tokio_tungstenite::tungstenite::{Message, WebSocket, client};
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::harness::{Folder, assert_exit, counted, hydrant, read_log, stderr, wasm};
+use crate::head_client::{Client, api_of, ask, get, start_with};
 use crate::operate::Running;
-
-/// A client of the API.
-struct Client(WebSocket<TcpStream>);
-
-impl Client {
-    fn connect(address: SocketAddr, query: &str) -> Self {
-        let stream = TcpStream::connect(address).unwrap_or_else(|error| panic!("{address}: {error}"));
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Self(client(format!("ws://{address}/?{query}"), stream).unwrap().0)
-    }
-
-    fn send(&mut self, command: &Value) {
-        self.0.send(Message::text(command.to_string())).unwrap();
-    }
-
-    /// The next output; none once the node is gone.
-    fn next(&mut self) -> Option<Value> {
-        loop {
-            match self.0.read() {
-                Ok(Message::Text(text)) => return Some(serde_json::from_str(&text).unwrap()),
-                Ok(Message::Close(_)) | Err(_) => return None,
-                Ok(_) => {}
-            }
-        }
-    }
-
-    #[track_caller]
-    fn until(&mut self, tag: &str) -> Value {
-        self.up_to(tag).pop().unwrap()
-    }
-
-    /// Outputs up to the first with this tag.
-    #[track_caller]
-    fn up_to(&mut self, tag: &str) -> Vec<Value> {
-        let mut outputs = Vec::new();
-        while let Some(output) = self.next() {
-            let is_last = output["tag"] == tag;
-            outputs.push(output);
-            if is_last {
-                return outputs;
-            }
-        }
-        panic!("no {tag} among {outputs:?}");
-    }
-}
 
 fn new_tx(id: i64, inputs: &[i64], outputs: &[i64]) -> Value {
     json!({ "tag": "NewTx", "transaction": { "id": id, "inputs": inputs, "outputs": outputs } })
@@ -68,45 +22,7 @@ fn new_tx(id: i64, inputs: &[i64], outputs: &[i64]) -> Value {
 
 /// A head with outputs 1, 2 and 3, and where its API listens.
 fn start(folder: Folder, sinks: &[&str], more: &[&str]) -> (Running, SocketAddr) {
-    let utxo = folder.file("utxo.json", "[1,2,3]").display().to_string();
-    let mut command = folder.head(sinks, &[&["--initial-utxo", &utxo], more].concat());
-    let stdout = OpenOptions::new().create(true).append(true).open(folder.path("stdout")).unwrap();
-    command.stdout(stdout);
-    let running = Running::of(folder, command);
-    let address = api_of(&running);
-    let is_new = || get(address, "/head")["tag"] == "Idle";
-    let log = running.folder.path("state");
-    running.until("the head", || !is_new() || fs::read_to_string(&log).is_ok_and(|log| log.contains("HeadFannedOut")));
-    (running, address)
-}
-
-fn api_of(running: &Running) -> SocketAddr {
-    let mut address = None;
-    running.until("the API", || {
-        address =
-            running.said().iter().find_map(|line| line.split_once("API on http://")?.1.split_once(' ')?.0.parse().ok());
-        address.is_some()
-    });
-    address.unwrap()
-}
-
-/// Status and body of a request.
-fn ask(address: SocketAddr, method: &str, path: &str, body: &str) -> (u16, Value) {
-    let mut stream = TcpStream::connect(address).unwrap();
-    let head = format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\norigin: http://page.example\r\n");
-    write!(stream, "{head}content-length: {}\r\n\r\n{body}", body.len()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    assert!(answer.to_lowercase().contains("access-control-allow-origin: *"), "{answer}");
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    let status = head.split_whitespace().nth(1).unwrap().parse().unwrap();
-    (status, serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}")))
-}
-
-fn get(address: SocketAddr, path: &str) -> Value {
-    let (status, body) = ask(address, "GET", path, "");
-    assert_eq!(status, 200, "{path}: {body}");
-    body
+    start_with("[1,2,3]", folder, sinks, more)
 }
 
 fn changed(event: &StateEvent) -> Value {

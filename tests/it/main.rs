@@ -25,6 +25,8 @@ mod fuzz;
 mod grants;
 mod harness;
 mod head;
+mod head_cardano;
+mod head_client;
 mod head_logic;
 mod head_node;
 mod head_stories;

@@ -143,9 +143,12 @@ struct RunArgs {
 struct HeadArgs {
     #[command(flatten)]
     run: RunArgs,
-    /// What transactions are: whole numbers that are spent and made [default: simple]
+    /// What transactions are: whole numbers that are spent and made, or payments of Cardano's Conway era [default: simple]
     #[arg(long, value_name = "LEDGER", env = "HYDRANT_LEDGER")]
     ledger: Option<LedgerChoice>,
+    /// Protocol parameters of the ledger cardano, as `cardano-cli query protocol-parameters` prints them [default: nothing costs a fee]
+    #[arg(long, value_name = "FILE", env = "HYDRANT_LEDGER_PROTOCOL_PARAMETERS")]
+    ledger_protocol_parameters: Option<PathBuf>,
     /// The outputs that the head opens with, at its first start, as JSON [default: none]
     #[arg(long, value_name = "FILE", env = "HYDRANT_INITIAL_UTXO")]
     initial_utxo: Option<PathBuf>,
@@ -174,6 +177,7 @@ struct HeadArgs {
 enum LedgerChoice {
     #[default]
     Simple,
+    Cardano,
 }
 
 /// How a running hydrant is found.

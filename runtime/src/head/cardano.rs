@@ -2,6 +2,8 @@
 //!
 //! Reads the CBOR of the ledger's CDDL (Babbage and Conway) and writes outputs as cardano-api does.
 
+use std::collections::BTreeSet;
+
 use bech32::{Bech32, Hrp};
 use blake2::digest::consts::U32;
 use blake2::{Blake2b, Digest};
@@ -18,7 +20,7 @@ use crate::event::Text;
 type Cbor<T> = Result<T, minicbor::decode::Error>;
 
 /// The references that a transaction spends, and the outputs that it makes by reference.
-pub(super) fn spends_and_makes(tx: &CardanoTx) -> Result<(Vec<String>, Map<Json<TxOut>>), LedgerError> {
+pub(crate) fn spends_and_makes(tx: &CardanoTx) -> Result<(Vec<String>, Map<Json<TxOut>>), LedgerError> {
     let id = tx.tx_id.get().map(|id| id.as_key().to_owned());
     let unreadable = || LedgerError::Cbor(id.clone().unwrap_or_else(|| "without an id".to_owned()));
     let hex = tx.cbor_hex.get().ok_or_else(unreadable)?.get()?;
@@ -51,8 +53,8 @@ impl<'a> Body<'a> {
         cbor.array()?;
         let start = cbor.position();
         let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
-        members(&mut cbor, |cbor| {
-            match cbor.u64()? {
+        keyed(&mut cbor, Decoder::u64, |cbor, key| {
+            match key {
                 0 => elements(cbor, |cbor| input(cbor).map(|input| inputs.push(input)))?,
                 1 => elements(cbor, |cbor| output(cbor).map(|output| outputs.push(output)))?,
                 _ => cbor.skip()?,
@@ -65,8 +67,24 @@ impl<'a> Body<'a> {
 }
 
 /// Walks a map; `member` reads key and value.
-pub(super) fn members(cbor: &mut Decoder<'_>, mut member: impl FnMut(&mut Decoder<'_>) -> Cbor<()>) -> Cbor<()> {
+pub(super) fn members<'b>(cbor: &mut Decoder<'b>, mut member: impl FnMut(&mut Decoder<'b>) -> Cbor<()>) -> Cbor<()> {
     walk(cbor, Decoder::map, &mut member)
+}
+
+/// Walks a map in which no key stands twice, as the ledger has it: two readers would come to two opinions of what a transaction makes.
+fn keyed<'b, K: Ord + Copy>(
+    cbor: &mut Decoder<'b>,
+    key: impl Fn(&mut Decoder<'b>) -> Cbor<K>,
+    mut value: impl FnMut(&mut Decoder<'b>, K) -> Cbor<()>,
+) -> Cbor<()> {
+    let mut seen = BTreeSet::new();
+    members(cbor, |cbor| {
+        let key = key(cbor)?;
+        if !seen.insert(key) {
+            return Err(minicbor::decode::Error::message("a key twice in one map"));
+        }
+        value(cbor, key)
+    })
 }
 
 /// Walks an array, with or without the tag of a set.
@@ -103,11 +121,13 @@ fn input(cbor: &mut Decoder<'_>) -> Cbor<String> {
 
 /// The members of an output that are not always there.
 #[derive(Default)]
-struct Optional {
-    datum_hash: Option<String>,
+pub(crate) struct Optional {
+    /// Hexadecimal digits.
+    pub(crate) datum_hash: Option<String>,
     /// CBOR of the datum.
-    inline: Option<Vec<u8>>,
-    script: Option<String>,
+    pub(crate) inline: Option<Vec<u8>>,
+    /// JSON.
+    pub(crate) script: Option<String>,
 }
 
 fn output(cbor: &mut Decoder<'_>) -> Cbor<String> {
@@ -124,8 +144,8 @@ fn output(cbor: &mut Decoder<'_>) -> Cbor<String> {
             Ok(())
         })?;
     } else {
-        members(cbor, |cbor| {
-            match cbor.u64()? {
+        keyed(cbor, Decoder::u64, |cbor, key| {
+            match key {
                 0 => address = address_of(cbor.bytes()?),
                 1 => value = value_of(cbor)?,
                 2 => datum(cbor, &mut optional)?,
@@ -135,6 +155,11 @@ fn output(cbor: &mut Decoder<'_>) -> Cbor<String> {
             Ok(())
         })?;
     }
+    output_json(&address, &value, optional)
+}
+
+/// An output as cardano-api writes it, its value given as JSON.
+pub(crate) fn output_json(address: &str, value: &str, optional: Optional) -> Cbor<String> {
     let datums = match &optional.inline {
         Some(raw) => format!(
             r#""inlineDatum":{},"inlineDatumRaw":"{}","inlineDatumhash":"{}""#,
@@ -167,11 +192,11 @@ fn value_of(cbor: &mut Decoder<'_>) -> Cbor<String> {
     }
     cbor.array()?;
     let mut text = format!(r#"{{"lovelace":{}"#, cbor.u64()?);
-    members(cbor, |cbor| {
-        text.push_str(&format!(r#","{}":{{"#, hex::encode(cbor.bytes()?)));
+    keyed(cbor, Decoder::bytes, |cbor, policy| {
+        text.push_str(&format!(r#","{}":{{"#, hex::encode(policy)));
         let mut separator = "";
-        members(cbor, |cbor| {
-            let name = hex::encode(cbor.bytes()?);
+        keyed(cbor, Decoder::bytes, |cbor, name| {
+            let name = hex::encode(name);
             text.push_str(&format!(r#"{separator}"{name}":{}"#, cbor.u64()?));
             separator = ",";
             Ok(())

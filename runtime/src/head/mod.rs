@@ -14,7 +14,7 @@ mod state_changed;
 mod typed;
 mod types;
 
-pub(crate) use cardano::makes;
+pub(crate) use cardano::{Optional, makes, output_json, spends_and_makes};
 pub use decode::{Undecodable, check};
 pub use expected::{ExpectedHead, HeadMismatch};
 pub use fold::{FoldError, FoldFault, HeadFold};

@@ -10,7 +10,7 @@ use hydrant::api::{ApiCommands, ApiUpstream};
 use hydrant::config::{SinkConfig, SourceKind, check_names};
 use hydrant::data_dir::DataDir;
 use hydrant::head::{ExpectedHead, HeadFollower};
-use hydrant::offline::ledger::{Ledger, SimpleLedger};
+use hydrant::offline::ledger::{CardanoLedger, Ledger, ProtocolParameters, SimpleLedger};
 use hydrant::offline::{HeadLogic, HeadSource, HydraKey, InitialHead, OfflineHead};
 use hydrant::source::{LocalSource, Reopen};
 use hydrant::store::LocalLog;
@@ -38,16 +38,18 @@ const MAX_SEED: usize = 64;
 /// Bytes of a file with outputs: a large head has megabytes of them.
 const MAX_INITIAL_UTXO: u64 = 64 << 20;
 
+/// Bytes of a file with protocol parameters: with the cost models of all languages it has some ten thousand.
+const MAX_PARAMETERS: u64 = 1 << 20;
+
 pub(in crate::cli) fn run(args: HeadArgs) -> Result<Exit, Failure> {
-    let HeadArgs { run, ledger, api, tick, initial_utxo, .. } = &args;
+    let HeadArgs { run, api, tick, initial_utxo, .. } = &args;
     let mut plan = plan(run.clone())?;
     let usage = |error: anyhow::Error| Exit::Usage.because()(error);
-    let ledger: Arc<dyn Ledger> = match ledger.unwrap_or_default() {
-        LedgerChoice::Simple => Arc::new(SimpleLedger),
-    };
+    let ledger = ledger(&args).map_err(usage)?;
     serve_api(&mut plan, api.as_deref()).map_err(usage)?;
     let tick = tick.as_deref().map(read_tick).transpose().map_err(usage)?.flatten();
-    let utxo = initial_utxo.as_deref().map(read_utxo).transpose().map_err(usage)?;
+    let utxo = initial_utxo.as_deref().map(|path| read_text(path, "--initial-utxo", MAX_INITIAL_UTXO));
+    let utxo = utxo.transpose().map_err(usage)?;
     runtime()?.block_on(async {
         let data = DataDir::open(&plan.data_dir).map_err(Exit::Usage.because())?;
         let upstream = open(&args, &plan, &data, ledger, tick, utxo).map_err(Exit::Usage.because())?;
@@ -73,10 +75,27 @@ fn read_tick(text: &str) -> anyhow::Result<Option<Duration>> {
     Ok(Some(Duration::from_millis(tick)))
 }
 
-fn read_utxo(path: &Path) -> anyhow::Result<String> {
-    let unreadable = || format!("cannot read --initial-utxo {}", path.display());
+fn ledger(args: &HeadArgs) -> anyhow::Result<Arc<dyn Ledger>> {
+    const OPTION: &str = "--ledger-protocol-parameters";
+    let parameters = args.ledger_protocol_parameters.as_deref();
+    match args.ledger.unwrap_or_default() {
+        LedgerChoice::Simple if parameters.is_some() => anyhow::bail!("the ledger simple has no {OPTION}"),
+        LedgerChoice::Simple => Ok(Arc::new(SimpleLedger)),
+        LedgerChoice::Cardano => {
+            let parameters = match parameters {
+                Some(path) => ProtocolParameters::read(&read_text(path, OPTION, MAX_PARAMETERS)?)
+                    .with_context(|| format!("cannot use {OPTION} {}", path.display()))?,
+                None => ProtocolParameters::shipped()?,
+            };
+            Ok(Arc::new(CardanoLedger::new(parameters)))
+        }
+    }
+}
+
+fn read_text(path: &Path, option: &str, most: u64) -> anyhow::Result<String> {
+    let unreadable = || format!("cannot read {option} {}", path.display());
     let bytes = fs::metadata(path).with_context(unreadable)?.len();
-    anyhow::ensure!(bytes <= MAX_INITIAL_UTXO, "{}: more than {MAX_INITIAL_UTXO} bytes", unreadable());
+    anyhow::ensure!(bytes <= most, "{}: more than {most} bytes", unreadable());
     fs::read_to_string(path).with_context(unreadable)
 }
 
@@ -101,7 +120,7 @@ fn open(
         None => HydraKey::read_or_make(&data.path().join("hydra.sk"))?,
     };
     say_rules(&*ledger);
-    let initial = initial(args, &*ledger, key.vkey(), period, utxo.as_deref().unwrap_or("[]"))?;
+    let initial = initial(args, &*ledger, key.vkey(), period, utxo.as_deref())?;
     let party = key.vkey();
     let logic = HeadLogic::new(Arc::clone(&ledger), key, Duration::from_secs(period));
     let options = plan.source.options.clone();
@@ -135,9 +154,9 @@ fn initial(
     ledger: &dyn Ledger,
     party: String,
     contestation_period: u64,
-    utxo: &str,
+    utxo: Option<&str>,
 ) -> anyhow::Result<InitialHead> {
-    let utxo = ledger.outputs(utxo);
+    let utxo = ledger.outputs(utxo.unwrap_or(ledger.no_outputs()));
     let utxo = utxo.map_err(|problem| anyhow::anyhow!("--initial-utxo holds no outputs of the ledger: {problem}"))?;
     let seed = match &args.offline_head_seed {
         Some(digits) => {

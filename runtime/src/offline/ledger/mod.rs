@@ -1,11 +1,16 @@
 //! What transactions an offline head takes: ledgers behind one trait.
 
+mod cardano;
 mod simple;
 
 use std::fmt;
 
 use crate::head::{Json, Tx, Utxo};
 
+pub use cardano::{
+    CardanoLedger, MAX_FEE_FIXED, MAX_FEE_PER_BYTE, MAX_TX_BYTES, MAX_UTXO_COST_PER_BYTE, ParametersError,
+    ProtocolParameters,
+};
 pub use simple::SimpleLedger;
 
 /// The rules of what may be spent.
@@ -31,6 +36,9 @@ pub trait Ledger: fmt::Debug + Send + Sync {
 
     /// The protocol parameters, as JSON.
     fn protocol_parameters(&self) -> &str;
+
+    /// No outputs, as JSON.
+    fn no_outputs(&self) -> &'static str;
 
     /// Reads a transaction that a client sent.
     ///

@@ -42,6 +42,10 @@ impl Ledger for SimpleLedger {
         "{}"
     }
 
+    fn no_outputs(&self) -> &'static str {
+        "[]"
+    }
+
     fn transaction(&self, json: &str) -> Result<Json<Tx>, String> {
         let sent: Sent = serde_json::from_str(json).map_err(|error| error.to_string())?;
         if sent.inputs.len() + sent.outputs.len() > MAX_PLACES {
