@@ -7,7 +7,7 @@ WASM := wasm32-wasip2
 CARGO := cargo --locked
 
 .DEFAULT_GOAL := help
-.PHONY: help run test guests guests-other skip-tally-c skip-tally-py check bench bench-extism fuzz torture ci toolchain
+.PHONY: help run test test-clients guests guests-other skip-tally-c skip-tally-py check bench bench-extism fuzz torture ci toolchain
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -61,6 +61,10 @@ run: guests ## Run a head with its API, component sinks and some transactions, a
 
 test: guests ## Build the guests and run all tests (needs nothing else; goldens by HYDRANT_GOLDEN_DIR)
 	$(CARGO) test --workspace
+
+test-clients: ## Try the API with a client that others wrote (needs node and npm)
+	@$(CARGO) build --workspace --all-targets
+	cd tests/clients && npm ci --silent --no-audit --no-fund && HYDRANT=$(CURDIR)/target/debug/hydrant node --test
 
 check: toolchain ## Check formatting, lints and documentation; warnings are errors
 	cargo fmt --all --check
