@@ -7,14 +7,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use hydrant::api::{ApiSink, ApiUpstream};
 use hydrant::event::StateEvent;
-use hydrant::head::HeadFollower;
-use hydrant::offline::ledger::{Ledger, SimpleLedger};
+use hydrant::head::{HeadFollower, Json, Tx, Utxo};
+use hydrant::offline::ledger::{self, CardanoLedger, Ledger, ProtocolParameters, Refusal, SimpleLedger};
 use hydrant::offline::{HeadLogic, HeadSource, HydraKey, InitialHead, OfflineHead};
 use hydrant::sink::{self, Ack, CloseReason, Delivery, EventSink, FileSink, OpenInfo, Opened, SinkError, SqliteSink};
 use hydrant::source::{self, EventSource, LocalSource, Next, Page, Reopen, SourceError};
 use hydrant::store::{LocalLog, ReadOptions};
 use hydrant::stream::StreamFormat;
 
+use crate::conway_tx::{alice, at, bob, built_by_others, envelope, input, list, number, output, signed, with};
 use crate::harness::{Folder, block_on, component_sink, events, lines, open_info, read_log};
 
 #[test]
@@ -38,6 +39,84 @@ fn head_source_keeps_the_contract() {
         let (mut source, _inputs) = HeadSource::new(head, HeadFollower::start());
         source::contract::check(&mut source, &events(0..500)).await.unwrap();
     });
+}
+
+#[test]
+fn simple_ledger_keeps_the_contract() {
+    let sample = ledger::contract::Sample {
+        outputs: "[1,2,-3]",
+        valid: r#"{"id":1,"inputs":[1],"outputs":[4]}"#,
+        early: r#"{"id":1,"inputs":[9],"outputs":[4]}"#,
+        never: r#"{"id":1,"inputs":[1],"outputs":[2]}"#,
+        slot: 0,
+    };
+    ledger::contract::check(&SimpleLedger, &sample).unwrap();
+}
+
+#[test]
+fn cardano_ledger_keeps_the_contract() {
+    let address = alice().address.to_bech32().unwrap();
+    let outputs = serde_json::json!({ at(0): { "address": address, "value": { "lovelace": 10_000_000 } } });
+    let too_much = list(&[output(&bob().address, number(20_000_000))]);
+    let tx = |bytes: &[u8]| envelope(bytes).to_string();
+    let sample = ledger::contract::Sample {
+        outputs: &outputs.to_string(),
+        valid: &tx(&built_by_others()),
+        early: &tx(&signed(&with(&[(0, list(&[input(9)]))]), &[&alice()])),
+        never: &tx(&signed(&with(&[(1, too_much)]), &[&alice()])),
+        slot: 1,
+    };
+    ledger::contract::check(&CardanoLedger::new(ProtocolParameters::shipped().unwrap()), &sample).unwrap();
+}
+
+/// Lets everything pass, as often as it comes.
+#[derive(Debug)]
+struct Generous;
+
+impl Ledger for Generous {
+    fn name(&self) -> &'static str {
+        "generous"
+    }
+
+    fn chain_state(&self) -> &'static str {
+        SimpleLedger.chain_state()
+    }
+
+    fn enforced(&self) -> &'static [&'static str] {
+        &["none"]
+    }
+
+    fn not_enforced(&self) -> &'static [&'static str] {
+        &["all"]
+    }
+
+    fn protocol_parameters(&self) -> &str {
+        "{}"
+    }
+
+    fn no_outputs(&self) -> &'static str {
+        "[]"
+    }
+
+    fn transaction(&self, json: &str) -> Result<Json<Tx>, String> {
+        SimpleLedger.transaction(json)
+    }
+
+    fn outputs(&self, json: &str) -> Result<Json<Utxo>, String> {
+        SimpleLedger.outputs(json)
+    }
+
+    fn validate(&self, _tx: &Tx, _utxo: &Utxo, _slot: u64) -> Result<(), Refusal> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_ledger_that_spends_twice_is_found_out() {
+    let tx = r#"{"id":1,"inputs":[1],"outputs":[4]}"#;
+    let sample = ledger::contract::Sample { outputs: "[1]", valid: tx, early: tx, never: tx, slot: 0 };
+    let violation = ledger::contract::check(&Generous, &sample).unwrap_err();
+    assert!(violation.to_string().contains("let pass twice"), "{violation}");
 }
 
 #[test]

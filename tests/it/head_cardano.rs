@@ -1,57 +1,20 @@
 //! The ledger cardano: real signed transactions of the Conway era, and what is tried to get past its rules.
 
-use std::collections::BTreeMap;
-
 use hydrant::head::{Json, Tx, Utxo};
 use hydrant::offline::ledger::{CardanoLedger, Ledger, MAX_TX_BYTES, ProtocolParameters, Refusal};
-use minicbor::Encoder;
-use pallas_addresses::{Address, Network, ShelleyAddress, ShelleyDelegationPart, ShelleyPaymentPart};
+use pallas_addresses::Network;
 use pallas_crypto::hash::Hasher;
-use pallas_crypto::key::ed25519::SecretKey;
-use pallas_txbuilder::{BuildConway, Input, Output, StagingTransaction};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use crate::conway_tx::{
+    LOVELACE, POLICY, Wallet, alice, at, bob, body_of, built_by_others, bytes, cbor, envelope, input, list, members,
+    number, output, script_address, signed, tokens, wallet, with, with_witnesses, witness,
+};
 use crate::harness::{Folder, assert_exit, hydrant, stderr};
 use crate::head_client::{Client, get, start_with};
 
-/// What the wallet has in output `00…00#0`.
-const LOVELACE: u64 = 10_000_000;
-
 const SLOT: u64 = 1_000_000;
-
-const POLICY: [u8; 28] = [7; 28];
-
-/// A key, and an address that takes its signature.
-struct Wallet {
-    key: SecretKey,
-    address: Address,
-}
-
-fn wallet(seed: u8, network: Network) -> Wallet {
-    let key = SecretKey::from([seed; 32]);
-    let payment = ShelleyPaymentPart::key_hash(Hasher::<224>::hash(key.public_key().as_ref()));
-    let address = Address::Shelley(ShelleyAddress::new(network, payment, ShelleyDelegationPart::Null));
-    Wallet { key, address }
-}
-
-fn alice() -> Wallet {
-    wallet(1, Network::Testnet)
-}
-
-fn bob() -> Wallet {
-    wallet(2, Network::Testnet)
-}
-
-/// Takes a script that nobody has.
-fn script_address() -> String {
-    let payment = ShelleyPaymentPart::script_hash([3; 28].into());
-    ShelleyAddress::new(Network::Testnet, payment, ShelleyDelegationPart::Null).to_bech32().unwrap()
-}
-
-fn at(index: u64) -> String {
-    format!("{}#{index}", "00".repeat(32))
-}
 
 fn ledger() -> CardanoLedger {
     CardanoLedger::new(ProtocolParameters::shipped().unwrap())
@@ -81,80 +44,6 @@ fn utxo() -> Utxo {
     ledger().outputs(&utxo_json().to_string()).unwrap().get().unwrap()
 }
 
-/// CBOR of an item.
-fn cbor(write: impl FnOnce(&mut Encoder<&mut Vec<u8>>)) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    write(&mut Encoder::new(&mut bytes));
-    bytes
-}
-
-fn number(number: u64) -> Vec<u8> {
-    cbor(|cbor| drop(cbor.u64(number)))
-}
-
-fn list(items: &[Vec<u8>]) -> Vec<u8> {
-    [cbor(|cbor| drop(cbor.array(items.len() as u64))), items.concat()].concat()
-}
-
-fn bytes(bytes: &[u8]) -> Vec<u8> {
-    cbor(|cbor| drop(cbor.bytes(bytes)))
-}
-
-fn input(index: u64) -> Vec<u8> {
-    list(&[bytes(&[0; 32]), number(index)])
-}
-
-fn output(to: &Address, value: Vec<u8>) -> Vec<u8> {
-    members(&[(number(0), bytes(&to.to_vec())), (number(1), value)])
-}
-
-fn members(pairs: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
-    let begin = cbor(|cbor| drop(cbor.map(pairs.len() as u64)));
-    pairs.iter().fold(begin, |all, (key, value)| [all.as_slice(), key, value].concat())
-}
-
-fn tokens(lovelace: u64, names: &[(&[u8], u64)]) -> Vec<u8> {
-    let names: Vec<_> = names.iter().map(|(name, amount)| (bytes(name), number(*amount))).collect();
-    list(&[number(lovelace), members(&[(bytes(&POLICY), members(&names))])])
-}
-
-/// Members of a body that pays all of output 0 to Bob.
-fn payment() -> BTreeMap<u64, Vec<u8>> {
-    let to_bob = output(&bob().address, number(LOVELACE));
-    BTreeMap::from([(0, list(&[input(0)])), (1, list(&[to_bob])), (2, number(0))])
-}
-
-fn with(changes: &[(u64, Vec<u8>)]) -> Vec<u8> {
-    let mut body = payment();
-    body.extend(changes.iter().cloned());
-    body_of(body)
-}
-
-fn body_of(parts: impl IntoIterator<Item = (u64, Vec<u8>)>) -> Vec<u8> {
-    let parts: Vec<_> = parts.into_iter().map(|(key, value)| (number(key), value)).collect();
-    members(&parts)
-}
-
-/// A witness: key and signature.
-fn witness(wallet: &Wallet, body: &[u8]) -> Vec<u8> {
-    let signature = wallet.key.sign(Hasher::<256>::hash(body));
-    list(&[bytes(wallet.key.public_key().as_ref()), bytes(signature.as_ref())])
-}
-
-fn signed(body: &[u8], wallets: &[&Wallet]) -> Vec<u8> {
-    let witnesses: Vec<_> = wallets.iter().map(|wallet| witness(wallet, body)).collect();
-    with_witnesses(body, &[(0, list(&witnesses))])
-}
-
-fn with_witnesses(body: &[u8], witnesses: &[(u64, Vec<u8>)]) -> Vec<u8> {
-    let end = cbor(|cbor| drop(cbor.bool(true).unwrap().null()));
-    [vec![0x84], body.to_vec(), body_of(witnesses.iter().cloned()), end].concat()
-}
-
-fn envelope(bytes: &[u8]) -> Value {
-    json!({ "cborHex": hex::encode(bytes), "description": "", "type": "Witnessed Tx ConwayEra" })
-}
-
 fn read(bytes: &[u8]) -> Result<Json<Tx>, String> {
     ledger().transaction(&envelope(bytes).to_string())
 }
@@ -175,23 +64,6 @@ fn assert_refused(bytes: &[u8], why: &str) -> bool {
     let refusal = come_of(bytes).expect_err(why);
     assert!(refusal.reason.contains(why), "{refusal:?}, and not {why}");
     refusal.may_pass
-}
-
-/// A payment of output 0 to Bob and the rest to Alice, as a library that others wrote builds and signs it.
-fn built_by_others() -> Vec<u8> {
-    let alice = alice();
-    StagingTransaction::new()
-        .input(Input::new([0; 32].into(), 0))
-        .output(Output::new(bob().address, 4_000_000))
-        .output(Output::new(alice.address.clone(), LOVELACE - 4_000_000))
-        .fee(0)
-        .network_id(0)
-        .build_conway_raw()
-        .unwrap()
-        .sign(&alice.key)
-        .unwrap()
-        .tx_bytes
-        .0
 }
 
 #[test]

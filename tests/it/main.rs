@@ -14,6 +14,7 @@ mod api_source;
 mod compile;
 mod components;
 mod contract;
+mod conway_tx;
 mod crash;
 mod database;
 mod delivery;

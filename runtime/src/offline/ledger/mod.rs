@@ -1,6 +1,7 @@
 //! What transactions an offline head takes: ledgers behind one trait.
 
 mod cardano;
+pub mod contract;
 mod simple;
 
 use std::fmt;
@@ -16,6 +17,8 @@ pub use simple::SimpleLedger;
 /// The rules of what may be spent.
 ///
 /// # Duties
+///
+/// They are checked by [`contract::check`], which both ledgers pass.
 ///
 /// * `validate` is pure: the same transaction, outputs and slot always come to the same answer.
 /// * What it lets pass can be applied: its inputs are among the outputs, and none of what it makes is there already.
