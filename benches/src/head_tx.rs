@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,17 +30,17 @@ const FEW: u64 = 200;
 /// Transactions that a busy client has under way.
 const AHEAD: u64 = 100;
 
-const GUESTS: [&str; 2] = ["utxo-balance", "tally"];
+/// Two sinks of the one guest, which reads events of any ledger.
+const GUEST: &str = "tally";
+const SINKS: [&str; 2] = ["first", "second"];
 
 pub(crate) fn run(target: &Path, summary: &mut Summary) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let (engine, limits) = (SinkEngine::new(Limits::default().stack)?, Limits::default());
     let cache = CompileCache::open(target.join("bench/components"), Compiler::InProcess)?;
-    let load = |name: &str| SinkComponent::load(&engine, &cache, &guest(target, name), &limits);
-    let [first, second] = GUESTS;
-    let components = [load(first)?, load(second)?];
+    let component = SinkComponent::load(&engine, &cache, &guest(target, GUEST), &limits)?;
     let sinks = |with: bool| {
-        let made = components.iter().zip(GUESTS).filter(move |_| with).map(|(component, name)| {
+        let made = SINKS.into_iter().filter(move |_| with).map(|name| {
             let sink = ComponentSink::new(name, component.clone(), Limits::default(), Vec::new());
             InlineSink::new(name, Box::new(sink), FlushPolicy::default())
         });
@@ -133,16 +134,22 @@ impl Head {
         let stop = CancellationToken::new();
         node.open().await?;
         node.hydrate(&stop, &mut Silent).await?;
-        let client = async {
-            let micros = send(&inputs, &mut confirmed, count, ahead).await;
+        let mut silent = Silent;
+        let micros = {
+            let mut follow = pin!(node.follow(&stop, &mut silent));
+            let micros = tokio::select! {
+                followed = &mut follow => {
+                    followed?;
+                    anyhow::bail!("the node stopped by itself");
+                }
+                micros = send(&inputs, &mut confirmed, count, ahead) => micros?,
+            };
             stop.cancel();
+            follow.await?;
             micros
         };
-        let mut silent = Silent;
-        let (micros, followed) = tokio::join!(client, node.follow(&stop, &mut silent));
-        followed?;
         node.close(CloseReason::Stop).await?;
-        micros
+        Ok(micros)
     }
 }
 
