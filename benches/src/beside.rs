@@ -141,9 +141,10 @@ fn p99(runtime: &Runtime, target: &Path, hostile: &[Hostile]) -> anyhow::Result<
             sleep(Duration::from_millis(4)).await;
         }
         sleep(Duration::from_millis(200)).await;
+        let statuses = detached.statuses();
         detached.stop().await;
         let times = times.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-        anyhow::ensure!(times.len() == EVENTS, "the good sink was put {} events", times.len());
+        anyhow::ensure!(times.len() == EVENTS, "the good sink was put {} events: {statuses:?}", times.len());
         Ok(percentile(times, 99))
     })
 }

@@ -379,7 +379,7 @@ fn outputs_are_kept_in_hydra_nodes_form_and_in_no_other() {
 }
 
 #[test]
-fn a_head_takes_a_payment_refuses_its_repetition_and_goes_on_after_a_kill() {
+fn a_head_takes_a_payment_refuses_what_breaks_a_rule_and_goes_on_after_a_kill() {
     let options = ["--ledger", "cardano"];
     let (running, address) = start_with(&utxo_json().to_string(), Folder::new(), &[], &options);
     let rules = |said: &[String], begin: &str| said.iter().any(|line| line.contains(begin));
@@ -400,13 +400,21 @@ fn a_head_takes_a_payment_refuses_its_repetition_and_goes_on_after_a_kill() {
     assert_eq!(outputs[format!("{id}#0")]["address"], bob().address.to_bech32().unwrap());
     assert_eq!((outputs[at(0)].is_null(), outputs[at(1)].is_object()), (true, true));
 
-    // Spent is spent, for another transaction and for the same.
-    let again = signed(&with(&[]), &[&alice()]);
-    for spent in [&again, &tx] {
-        client.send(&new_tx(spent));
+    // Spent is spent, for another transaction and for the same; and what is not signed, not balanced or not valid now is refused too.
+    let body = with(&[(0, list(&[input(3)]))]);
+    let more = list(&[output(&bob().address, number(LOVELACE + 1))]);
+    let others = witness(&bob(), &with(&[]));
+    for (refused, why) in [
+        (signed(&with(&[]), &[&alice()]), "#0 is not there"),
+        (tx, "#0 is not there"),
+        (with_witnesses(&body, &[(0, list(&[others]))]), "wrong signature"),
+        (signed(&with(&[(0, list(&[input(3)])), (1, more)]), &[&bob()]), "values are not preserved"),
+        (signed(&with(&[(0, list(&[input(3)])), (3, number(SLOT))]), &[&bob()]), "valid before slot 1000000"),
+    ] {
+        client.send(&new_tx(&refused));
         let invalid = client.until("TxInvalid");
         let reason = invalid["validationError"]["reason"].as_str().unwrap().to_owned();
-        assert!(reason.contains("#0 is not there"), "{reason}");
+        assert!(reason.contains(why), "{reason}, and not {why}");
     }
     // A client who sends no transaction is told so.
     client.send(&json!({ "tag": "NewTx", "transaction": { "id": 1, "inputs": [], "outputs": [] } }));
