@@ -64,7 +64,8 @@ test: guests ## Build the guests and run all tests (needs nothing else; goldens 
 
 test-clients: ## Try the API with a client that others wrote (needs node and npm)
 	@$(CARGO) build --workspace --all-targets
-	cd tests/clients && npm ci --silent --no-audit --no-fund && HYDRANT=$(CURDIR)/target/debug/hydrant node --test
+	cd tests/clients && npm install --no-save --omit=optional --no-audit --no-fund --loglevel=error \
+		&& HYDRANT=$(CURDIR)/target/debug/hydrant node --test
 
 check: toolchain ## Check formatting, lints and documentation; warnings are errors
 	cargo fmt --all --check
