@@ -443,10 +443,15 @@ fn parameters_that_are_none_or_of_no_use_are_refused_at_start() {
     let none = folder.file("none.json", "{}").display().to_string();
     let mut costly: Value = serde_json::from_str(ledger().protocol_parameters()).unwrap();
     costly["txFeePerByte"] = 1_000_000.into();
+    let [largest, larger] = [1 << 20, (1 << 20) + 1].map(|bytes: usize| " ".repeat(bytes));
+    let largest = folder.file("largest.json", largest).display().to_string();
+    let larger = folder.file("larger.json", larger).display().to_string();
     let costly = folder.file("costly.json", costly.to_string()).display().to_string();
     for (ledger, file, why) in [
         ("cardano", none.as_str(), "none.json"),
         ("cardano", &costly, "txFeePerByte is 1000000, more than 4000"),
+        ("cardano", &largest, "cannot use --ledger-protocol-parameters"),
+        ("cardano", &larger, "more than 1048576 bytes"),
         ("cardano", "missing.json", "cannot read --ledger-protocol-parameters missing.json"),
         ("simple", &none, "the ledger simple has no --ledger-protocol-parameters"),
     ] {

@@ -148,18 +148,19 @@ impl Ledger for CardanoLedger {
     fn outputs(&self, json: &str) -> Result<Json<Utxo>, String> {
         let given: BTreeMap<String, Box<serde_json::value::RawValue>> =
             serde_json::from_str(json).map_err(|error| error.to_string())?;
-        let mut outputs = Vec::with_capacity(given.len());
+        let (mut outputs, mut texts) = (Vec::with_capacity(given.len()), Vec::with_capacity(given.len()));
         for (at, output) in &given {
             let of = |problem: String| format!("output {at}: {problem}");
             // Written as it is looked up.
             if !at.parse::<OutputRef>().is_ok_and(|own| own.to_string() == *at) {
                 return Err(of("this is no reference, which is a transaction's id, # and an index".to_owned()));
             }
-            outputs.push((at, output::rewritten(output.get()).map_err(of)?));
+            let (output, text) = output::rewritten(output.get()).map_err(of)?;
+            outputs.push(output);
+            texts.push((at, text));
         }
-        let read: Result<Vec<_>, _> = outputs.iter().map(|(_, output)| Output::read(output)).collect();
-        transaction::check_sums(read?.iter(), 0)?;
-        let members = outputs.iter().map(|(at, output)| (at.as_str(), output.as_str()));
+        transaction::check_sums(outputs.iter(), 0)?;
+        let members = texts.iter().map(|(at, text)| (at.as_str(), text.as_str()));
         Ok(Json::from(Text::from(object(members))))
     }
 

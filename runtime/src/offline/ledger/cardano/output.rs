@@ -118,8 +118,8 @@ impl Output {
     }
 }
 
-/// The JSON of an output with nothing in it but what the ledger knows of.
-pub(super) fn rewritten(json: &str) -> Result<String, String> {
+/// An output, and its JSON with nothing in it but what the ledger knows of.
+pub(super) fn rewritten(json: &str) -> Result<(Output, String), String> {
     let given = given(json)?;
     let output = Output::of(&given)?;
     if given.inline_datum_raw.is_none() && given.inline_datum.is_some() {
@@ -138,7 +138,8 @@ pub(super) fn rewritten(json: &str) -> Result<String, String> {
         script: script.map_err(|error| error.to_string())?,
     };
     let address = output.address.to_bech32().map_err(|error| error.to_string())?;
-    output_json(&address, &value_json(&output), optional).map_err(|error| format!("its inlineDatumRaw: {error}"))
+    let text = output_json(&address, &value_json(&output), optional);
+    Ok((output, text.map_err(|error| format!("its inlineDatumRaw: {error}"))?))
 }
 
 fn value_json(output: &Output) -> String {

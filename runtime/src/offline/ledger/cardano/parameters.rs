@@ -74,7 +74,8 @@ impl ProtocolParameters {
     ///
     /// [`ParametersError`].
     pub fn read(json: &str) -> Result<Self, ParametersError> {
-        let read: Read = serde_json::from_str(json)?;
+        let mut read: Read = serde_json::from_str(json)?;
+        read.max_tx_size = read.max_tx_size.min(MAX_TX_BYTES);
         for (name, value, most) in [
             ("txFeePerByte", read.tx_fee_per_byte.into(), MAX_FEE_PER_BYTE.into()),
             ("txFeeFixed", read.tx_fee_fixed.into(), MAX_FEE_FIXED.into()),
@@ -84,8 +85,11 @@ impl ProtocolParameters {
                 return Err(ParametersError::TooMuch { name, value, most });
             }
         }
-        let max_tx_bytes = read.max_tx_size.min(MAX_TX_BYTES);
-        Ok(Self { json: json.to_owned(), max_tx_bytes, rules: MultiEraProtocolParameters::Conway(rules(&read)) })
+        Ok(Self {
+            json: json.to_owned(),
+            max_tx_bytes: read.max_tx_size,
+            rules: MultiEraProtocolParameters::Conway(rules(&read)),
+        })
     }
 
     /// Those of Cardano's mainnet in 2025, but that nothing costs a fee, as heads are mostly run.
@@ -118,7 +122,7 @@ fn rules(read: &Read) -> ConwayProtParams {
         minfee_a: read.tx_fee_per_byte,
         minfee_b: read.tx_fee_fixed,
         max_block_body_size: u32::MAX,
-        max_transaction_size: read.max_tx_size.min(MAX_TX_BYTES),
+        max_transaction_size: read.max_tx_size,
         max_block_header_size: u32::MAX,
         key_deposit: 0,
         pool_deposit: 0,

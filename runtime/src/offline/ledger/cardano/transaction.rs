@@ -90,7 +90,7 @@ fn has_whole_signatures(witnesses: &WitnessSet<'_>) -> bool {
 /// What is named twice would be counted twice.
 fn check_inputs(body: &TransactionBody<'_>) -> Result<(), String> {
     let mut seen = BTreeSet::new();
-    for input in inputs(body).chain(body.reference_inputs.iter().flatten()) {
+    for input in body.inputs.iter().chain(body.reference_inputs.iter().flatten()) {
         if !seen.insert((input.transaction_id, input.index)) {
             return Err(format!("it names {} twice", reference(input)));
         }
@@ -98,14 +98,9 @@ fn check_inputs(body: &TransactionBody<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// What it spends.
-fn inputs<'a>(body: &'a TransactionBody<'_>) -> impl Iterator<Item = &'a TransactionInput> {
-    body.inputs.iter()
-}
-
 /// All outputs that have to be there.
 pub(super) fn looked_up<'a>(body: &'a TransactionBody<'_>) -> impl Iterator<Item = &'a TransactionInput> {
-    inputs(body).chain(body.collateral.iter().flatten()).chain(body.reference_inputs.iter().flatten())
+    body.inputs.iter().chain(body.collateral.iter().flatten()).chain(body.reference_inputs.iter().flatten())
 }
 
 /// As hydra-node names an output.
@@ -118,7 +113,7 @@ pub(super) fn reference(input: &TransactionInput) -> String {
 pub(super) fn check_made(json: &CardanoTx, body: &TransactionBody<'_>) -> Result<(), String> {
     let (spent, made) = spends_and_makes(json).map_err(|error| error.to_string())?;
     let unlike = "it can be read in two ways";
-    let by_library: Vec<_> = inputs(body).map(reference).collect();
+    let by_library: Vec<_> = body.inputs.iter().map(reference).collect();
     // Outputs stand by reference, of which the index is not sorted as a number.
     let mut outputs: Vec<(usize, Output)> = Vec::with_capacity(made.len());
     for (at, json) in &made {
