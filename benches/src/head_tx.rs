@@ -25,10 +25,10 @@ use crate::turns::take_turns;
 
 /// Transactions in one measurement of throughput, and of latency.
 const MANY: u64 = 10_000;
-const FEW: u64 = 200;
+const FEW: u64 = 400;
 
 /// Many, because syncing takes most of the time and varies more than what sinks cost.
-const ROUNDS: usize = 15;
+const ROUNDS: usize = 40;
 
 /// Transactions that a busy client has under way.
 const AHEAD: u64 = 100;

@@ -21,14 +21,19 @@ impl Measured {
 /// A way to take one measurement.
 pub(crate) type Subject<'a> = Box<dyn FnMut() -> anyhow::Result<f64> + 'a>;
 
-/// Lets each subject take its turn in every round; the first round is a warm-up and not counted.
+/// Lets each subject take its turn in every round; the first round is a warm-up and not counted. Every other round goes backwards, so that
+/// none has the advantage of what it comes after.
 pub(crate) fn take_turns<const N: usize>(
     rounds: usize,
     mut subjects: [Subject<'_>; N],
 ) -> anyhow::Result<[Measured; N]> {
     let mut measured: [Measured; N] = std::array::from_fn(|_| Measured::default());
     for round in 0..=rounds {
-        for (subject, measured) in subjects.iter_mut().zip(&mut measured) {
+        let mut turns: Vec<_> = subjects.iter_mut().zip(&mut measured).collect();
+        if round % 2 == 1 {
+            turns.reverse();
+        }
+        for (subject, measured) in turns {
             let value = subject()?;
             if round > 0 {
                 measured.0.push(value);

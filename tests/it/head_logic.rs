@@ -5,17 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hydrant::event::{StateEvent, Time};
-use hydrant::head::{ConfirmedSnapshot, HeadFold, HeadFollower, HeadState};
+use hydrant::head::{ConfirmedSnapshot, HeadFold, HeadState};
 use hydrant::offline::ledger::{Ledger, SimpleLedger};
 use hydrant::offline::{
-    ChainTx, Command, Effect, HeadLogic, HeadSource, HydraKey, INPUTS, InitialHead, Input, MAX_SNAPSHOT_TXS, Message,
-    Now, OfflineHead, Outcome, signable, verify,
+    ChainTx, Command, Effect, HeadLogic, HydraKey, InitialHead, Input, MAX_SNAPSHOT_TXS, Message, Now, Outcome,
+    signable, verify,
 };
-use hydrant::store::ReadOptions;
 use proptest::prelude::*;
 use serde_json::Value;
 
-use crate::harness::{Folder, block_on};
+use crate::harness::Folder;
 
 const PERIOD: u64 = 60;
 
@@ -291,23 +290,4 @@ fn what_is_posted_is_seen_only_in_the_state_that_it_belongs_to() {
     assert_eq!(head.events.len(), before);
     head.give([Input::Tick { is_told: true }]);
     assert_eq!(head.tags()[before..], ["TickObserved"]);
-}
-
-#[test]
-fn inputs_have_a_bound_and_whoever_puts_more_waits() {
-    let folder = Folder::new();
-    let logic = logic(&folder);
-    let initial = InitialHead::new(b"seed", logic.party(), PERIOD, SimpleLedger.outputs("[]").unwrap());
-    let (path, options) = (folder.path("state"), ReadOptions::default());
-    let head = OfflineHead { path, options, rotate_after: None, logic, initial, tick: None };
-    block_on(async {
-        let (source, inputs) = HeadSource::new(head, HeadFollower::start());
-        for _ in 0..INPUTS {
-            inputs.put(Input::Command(Command::Close), None).await.unwrap();
-        }
-        let more = inputs.put(Input::Command(Command::Close), None);
-        assert!(tokio::time::timeout(Duration::from_millis(50), more).await.is_err());
-        drop(source);
-        assert!(inputs.put(Input::Command(Command::Close), None).await.is_err());
-    });
 }

@@ -30,6 +30,7 @@ mod head_cardano;
 mod head_client;
 mod head_logic;
 mod head_node;
+mod head_source;
 mod head_stories;
 mod hostile;
 mod http;

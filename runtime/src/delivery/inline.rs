@@ -81,6 +81,16 @@ impl InlineSink {
         InlineEntry { name: self.name.clone(), progress: self.progress.subscribe(), versions }
     }
 
+    /// Shows what the sink is. It is something else once it is open, and after a swap.
+    pub(crate) fn introduce(&self) {
+        self.progress.send_modify(|progress| {
+            let status = &mut progress.status;
+            (status.sink, status.lane) = (self.name.clone(), "inline".to_owned());
+            status.description = self.sink.describe();
+            status.digest = self.sink.version().map(|version| version.digest);
+        });
+    }
+
     /// Shows what the sink is doing, having been put everything up to this event.
     pub(crate) fn report(&mut self, last: Option<&StateEvent>, catching_up: bool) {
         let put = std::mem::take(&mut self.put);
@@ -88,12 +98,7 @@ impl InlineSink {
         self.progress.send_modify(|progress| {
             progress.delivered(put);
             let status = &mut progress.status;
-            if status.sink.is_empty() {
-                (status.sink, status.lane) = (self.name.clone(), "inline".to_owned());
-            }
             status.state = if catching_up { SinkState::CatchingUp } else { SinkState::Live };
-            status.description = self.sink.describe();
-            status.digest = self.sink.version().map(|version| version.digest);
             status.usage = self.sink.usage();
             (status.lag_events, status.lag_seconds) = (Some(0), Some(0.0));
             if self.unflushed.is_none() {
@@ -104,7 +109,9 @@ impl InlineSink {
 
     pub(crate) async fn open(&mut self, info: &OpenInfo) -> Result<(), SinkFailure> {
         // Where the sink would like to start does not matter here: everything is put to it.
-        self.sink.open(info).await.map(drop).map_err(|error| self.failure(Doing::Open, error))
+        self.sink.open(info).await.map_err(|error| self.failure(Doing::Open, error))?;
+        self.introduce();
+        Ok(())
     }
 
     pub(crate) fn reads_head_id(&self) -> bool {

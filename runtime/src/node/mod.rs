@@ -64,6 +64,7 @@ impl Node {
     /// The sinks, to be looked at and ordered about while the node runs.
     pub fn board(&mut self) -> Board {
         for sink in &mut self.sinks {
+            sink.introduce();
             sink.report(None, true);
         }
         let inline = self.sinks.iter().map(InlineSink::entry).collect();
@@ -265,7 +266,8 @@ impl Node {
         self.swap_ordered().await?;
         observer.delivered(&self.delivered, page.progress);
         match page.next {
-            Next::More => Ok(stop.is_cancelled().then_some(Outcome::Stopped)),
+            // A source that waited by itself. A timer would take its shortest time, a millisecond.
+            Next::Wait(Duration::ZERO) | Next::More => Ok(stop.is_cancelled().then_some(Outcome::Stopped)),
             Next::Wait(time) => self.wait(time, stop).await,
             Next::End => Ok(Some(if page.history { Outcome::Hydrated } else { Outcome::Ended })),
         }
@@ -289,6 +291,7 @@ impl Node {
         };
         if let Some(sink) = self.sinks.iter_mut().find(|sink| sink.name() == swap.sink) {
             sink.swap(swap, &place).await?;
+            sink.introduce();
             sink.report(None, false);
         }
         Ok(())

@@ -137,3 +137,14 @@ pub enum Effect {
         reason: String,
     },
 }
+
+impl Effect {
+    /// What the head hears of it: the one party hears itself, and what is posted to the chain that there is not is seen at once.
+    pub(super) fn heard(&self) -> Option<Input> {
+        match self {
+            Self::Send(message) => Some(Input::Message(message.clone())),
+            Self::Post(tx) => Some(Input::Observed(*tx)),
+            Self::CommandFailed { .. } => None,
+        }
+    }
+}

@@ -5,6 +5,7 @@
 //! the events to a [`Node`](crate::node::Node), as any source does.
 
 mod change;
+mod group;
 mod input;
 mod key;
 pub mod ledger;
@@ -14,6 +15,7 @@ mod open_head;
 mod running;
 mod signable;
 mod source;
+mod stepper;
 
 pub use change::{Change, InitialHead};
 pub use input::{Answers, ChainTx, Command, Effect, Input, Message, Now, Outcome, Refused};

@@ -12,7 +12,9 @@ use super::change::InitialHead;
 use super::input::{Answers, Input};
 use super::log::HeadLog;
 use super::logic::HeadLogic;
-use super::running::{Queued, Running};
+use super::running::Running;
+use super::stepper::Queued;
+use crate::error_chain::chain;
 use crate::event::StateEvent;
 use crate::head::{HeadFold, HeadFollower, HeadState};
 use crate::source::{EventSource, LocalSource, Next, Page, SourceError};
@@ -61,8 +63,9 @@ pub struct HeadGone;
 
 /// Steps a head and gives the events that come of it (ADR 29's node, of which the rest is [`Node`](crate::node::Node)).
 ///
-/// The order is the ADR's, with the store first: inputs are stepped in memory; what changed is made durable, as one group with what queued
-/// meanwhile; then it is given, and put to every sink; and when the next events are asked for, the effects follow.
+/// The order is the ADR's for each event, with the store first: inputs are stepped in memory; what changed is made durable, as one group with
+/// what queued meanwhile; then it is given, and put to every sink; and when the next events are asked for, the effects follow. The group after
+/// it is made durable while it is put.
 #[derive(Debug)]
 pub struct HeadSource {
     head: OfflineHead,
@@ -157,12 +160,21 @@ impl EventSource for HeadSource {
         let Phase::Running(running) = &mut self.phase else {
             return Err(SourceError::Other("the head is not open, or it failed before".into()));
         };
-        let events =
-            running.next(&self.head, &mut self.inputs).await.map_err(|error| failed(&self.head.path, error))?;
-        Ok(live(events, Vec::new()))
+        match running.next(&self.head, &mut self.inputs).await {
+            Ok(events) => Ok(live(events, Vec::new())),
+            Err(error) => {
+                // The state may be ahead of the log for good.
+                self.phase = Phase::Closed;
+                Err(failed(&self.head.path, error))
+            }
+        }
     }
 
     async fn close(&mut self) {
-        self.phase = Phase::Closed;
+        if let Phase::Running(running) = std::mem::replace(&mut self.phase, Phase::Closed)
+            && let Err(error) = running.end().await
+        {
+            tracing::warn!("the last step of the head failed: {}", chain(&error));
+        }
     }
 }
