@@ -125,7 +125,7 @@ impl Running {
     }
 
     /// Begins the next group while events of the one before are put, so that neither waits for the other. But a log begins anew only when all
-    /// of its events were put: a start puts those after the checkpoint alone.
+    /// of its events were put: a file that was rotated away may be deleted by anyone who sees that the sinks have what is in it.
     fn go_ahead(&mut self, head: &OfflineHead, inputs: &mut mpsc::Receiver<Queued>) -> Result<(), RunError> {
         match &self.log {
             Log::Idle(log) if !log.wants_checkpoint() => {
