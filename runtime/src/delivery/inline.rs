@@ -21,7 +21,7 @@ pub struct InlineSink {
     name: String,
     pub(super) sink: Box<dyn EventSink>,
     policy: FlushPolicy,
-    filter: TagFilter,
+    pub(super) filter: TagFilter,
     unflushed: Option<Unflushed>,
     failed: bool,
     versions: Option<Arc<dyn VersionLoader>>,
@@ -70,10 +70,6 @@ impl InlineSink {
     /// The sink in words.
     pub fn describe(&self) -> String {
         self.sink.describe()
-    }
-
-    pub(super) fn passes(&self, event: &StateEvent, sink: &dyn EventSink) -> bool {
-        self.filter.passes(event.tag()) && sink.wants(event.tag())
     }
 
     pub(crate) fn entry(&self) -> InlineEntry {
@@ -126,7 +122,7 @@ impl InlineSink {
     }
 
     pub(crate) async fn put_event(&mut self, event: &StateEvent, delivery: Delivery) -> Result<(), SinkFailure> {
-        if !self.passes(event, &*self.sink) {
+        if !passes(event, &self.filter, &*self.sink) {
             return Ok(());
         }
         self.put += 1;
@@ -173,4 +169,9 @@ impl InlineSink {
         self.failed = true;
         SinkFailure { sink: self.name.clone(), doing, error, log_tail: self.sink.log_tail() }
     }
+}
+
+/// Whether the operator and the sink both want the event to be put.
+pub(super) fn passes(event: &StateEvent, filter: &TagFilter, sink: &dyn EventSink) -> bool {
+    filter.passes(event.tag()) && sink.wants(event.tag())
 }

@@ -7,8 +7,9 @@ use tokio::time::timeout;
 use super::board::InlineSwap;
 use super::detached::{NewVersion, OrderError};
 use super::failure::SinkFailure;
+use super::filter::TagFilter;
 use super::handover::{TakesOver, take_over};
-use super::inline::InlineSink;
+use super::inline::{InlineSink, passes};
 use crate::component::short_digest;
 use crate::error_chain::chain;
 use crate::event::{Position, StateEvent, last_event};
@@ -68,7 +69,7 @@ impl InlineSink {
         };
         match take_over(&mut *new.sink, place.info, saved.as_ref()).await? {
             TakesOver::WithState => {}
-            TakesOver::At(opened) => self.put_again(&mut *new.sink, opened, place).await?,
+            TakesOver::At(opened) => put_again(&mut *new.sink, &self.filter, opened, place).await?,
         }
         if let Some(store) = place.store {
             let configured = if configured { new.digest.clone() } else { self.configured(store)? };
@@ -88,35 +89,40 @@ impl InlineSink {
         let running = self.sink.version().map(|version| version.digest).unwrap_or_default();
         Ok(active.map_or(running, |active| active.configured))
     }
+}
 
-    /// Without a handover a new version starts with nothing. It may ask for the events again.
-    async fn put_again(&self, sink: &mut dyn EventSink, opened: Opened, place: &SwapPlace<'_>) -> Result<(), String> {
-        let after = match opened {
-            Opened::Cursor => return Ok(()),
-            Opened::After(position) => Some(position),
-            Opened::Beginning => None,
-        };
-        let (Some(last), true) = (place.last, after < place.last) else { return Ok(()) };
-        let Some(reopen) = place.reopen else {
-            return Err("the new version asks for events again, and the source cannot be read again".to_owned());
-        };
-        let mut source = reopen.reader();
-        source.open().await.map_err(|error| chain(&error))?;
-        let delivery = Delivery { catching_up: true, ..Delivery::default() };
-        loop {
-            let page = source.get_events().await.map_err(|error| chain(&error))?;
-            let wanted = |event: &&StateEvent| after.is_none_or(|after| event.position() > after);
-            for event in page.events.iter().filter(wanted) {
-                if event.position() > last {
-                    return Ok(());
-                }
-                if self.passes(event, sink) {
-                    sink.put_event(event, delivery).await.map_err(|error| chain(&error))?;
-                }
+/// Without a handover a new version starts with nothing. It may ask for the events again.
+async fn put_again(
+    sink: &mut dyn EventSink,
+    filter: &TagFilter,
+    opened: Opened,
+    place: &SwapPlace<'_>,
+) -> Result<(), String> {
+    let after = match opened {
+        Opened::Cursor => return Ok(()),
+        Opened::After(position) => Some(position),
+        Opened::Beginning => None,
+    };
+    let (Some(last), true) = (place.last, after < place.last) else { return Ok(()) };
+    let Some(reopen) = place.reopen else {
+        return Err("the new version asks for events again, and the source cannot be read again".to_owned());
+    };
+    let mut source = reopen.reader();
+    source.open().await.map_err(|error| chain(&error))?;
+    let delivery = Delivery { catching_up: true, ..Delivery::default() };
+    loop {
+        let page = source.get_events().await.map_err(|error| chain(&error))?;
+        let wanted = |event: &&StateEvent| after.is_none_or(|after| event.position() > after);
+        for event in page.events.iter().filter(wanted) {
+            if event.position() > last {
+                return Ok(());
             }
-            if page.events.last().is_some_and(|event| event.position() >= last) {
-                return sink.flush().await.map_err(|error| chain(&error));
+            if passes(event, filter, sink) {
+                sink.put_event(event, delivery).await.map_err(|error| chain(&error))?;
             }
+        }
+        if page.events.last().is_some_and(|event| event.position() >= last) {
+            return sink.flush().await.map_err(|error| chain(&error));
         }
     }
 }

@@ -360,3 +360,22 @@ async fn failure_of(detached: Option<&(Arc<Detached>, Lineage)>) -> SinkFailure 
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever uses the library may run a node as a task.
+    #[test]
+    fn a_node_may_move_between_threads_while_it_runs() {
+        fn moves<F: Future + Send>(_run: impl FnOnce(Node) -> F) {}
+        moves(|mut node| async move {
+            let stop = CancellationToken::new();
+            node.open().await?;
+            node.hydrate(&stop, &mut Silent).await?;
+            node.follow(&stop, &mut Silent).await?;
+            node.drain(&stop, &mut Silent).await?;
+            node.close(CloseReason::Stop).await
+        });
+    }
+}
