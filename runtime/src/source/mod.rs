@@ -97,7 +97,7 @@ pub struct Page {
 pub enum Next {
     /// Ask again at once.
     More,
-    /// Nothing further is there yet; ask again after this time.
+    /// Nothing further is there yet; ask again after this time: zero, if the source has waited by itself.
     Wait(Duration),
     /// Nothing will ever follow.
     End,
