@@ -45,7 +45,7 @@ def main(url, count="5"):
         spends += 1
     refused = ask(url + "/transaction", {"id": 0, "inputs": [-1], "outputs": []})
     print(f"{count} transactions are confirmed, in {ask(url + '/snapshot')['snapshot']['number']} snapshots;", end=" ")
-    print("one that spends what is not there was refused:", refused["validationError"]["reason"], flush=True)
+    print("one that spends what is not there was refused:", refused["validationError"], flush=True)
 
 
 main(*sys.argv[1:])

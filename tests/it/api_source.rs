@@ -107,7 +107,7 @@ pub(crate) fn output(seq: u64) -> String {
 }
 
 pub(crate) fn rotated(seq: u64) -> String {
-    format!(r#"{{"seq":{seq},"state":{{}},"tag":"EventLogRotated","timestamp":"2026-01-01T00:00:00Z"}}"#)
+    format!(r#"{{"checkpoint":{{}},"seq":{seq},"tag":"EventLogRotated","timestamp":"2026-01-01T00:00:00Z"}}"#)
 }
 
 pub(crate) fn outputs(seqs: impl IntoIterator<Item = u64>) -> Vec<String> {

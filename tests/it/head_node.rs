@@ -37,6 +37,11 @@ fn a_client_is_greeted_sees_its_transaction_confirmed_and_can_ask_about_it_at_on
     let head_id = hex::encode([b"offline-", &[1, 2][..]].concat());
     assert_eq!((&greetings["headStatus"], &greetings["hydraHeadId"]), (&json!("Open"), &json!(head_id)));
     assert_eq!(greetings["snapshotUtxo"], json!([1, 2, 3]));
+    assert_eq!((&greetings["chainSyncedStatus"], &greetings["currentSlot"]), (&json!("InSync"), &json!(0)));
+    assert_eq!(greetings["networkInfo"], json!({ "networkConnected": true, "peersInfo": {} }));
+    let env = &greetings["env"];
+    assert_eq!((&env["party"], &env["contestationPeriod"]), (&greetings["me"], &json!(10)));
+    assert_eq!((&env["otherParties"], env.get("signingKey")), (&json!([]), None));
 
     client.send(&new_tx(7, &[1], &[4]));
     let valid = client.next().unwrap();
@@ -72,9 +77,11 @@ fn a_transaction_sent_over_http_is_answered_with_what_came_of_it() {
     assert_eq!((status, answer), (200, json!({ "tag": "SubmitTxConfirmed", "snapshotNumber": 1 })));
     let (status, answer) = send(r#"{"id":8,"inputs":[2],"outputs":[3]}"#);
     assert_eq!((status, &answer["tag"]), (400, &json!("SubmitTxInvalid")));
-    assert_eq!(answer["validationError"]["reason"], "its output 3 is there already");
+    assert_eq!(answer["validationError"], "its output 3 is there already");
     let (status, answer) = send(r#"{"id":"x"}"#);
     assert_eq!(status, 400, "{answer}");
+    let (status, answer) = ask(address, "GET", "/nowhere", "");
+    assert_eq!((status, &answer["error"]), (404, &json!("there is nothing at /nowhere")));
     for (method, path) in
         [("POST", "/commit"), ("POST", "/decommit"), ("POST", "/cardano-transaction"), ("DELETE", "/commits/ab")]
     {
@@ -102,7 +109,8 @@ fn a_head_is_closed_and_fanned_out_over_the_api_and_what_cannot_be_done_is_said(
     // The connection may end before all of it is sent.
     let _ = other.0.send(padded(MAX_MESSAGE + 1));
     assert!(other.next().is_none());
-    client.send(&json!({ "tag": "Close" }));
+    // hydra-node takes commands in either kind of message.
+    client.0.send(Message::binary(json!({ "tag": "Close" }).to_string())).unwrap();
     assert_eq!(client.until("HeadIsClosed")["snapshotNumber"], 0);
     client.send(&json!({ "tag": "Fanout" }));
     assert!(client.until("CommandFailed")["reason"].as_str().unwrap().contains("contestation period"));
@@ -158,7 +166,11 @@ fn history_is_what_was_told_live_and_wishes_are_kept() {
     let reading = api_of(&reader);
     reader.until("the history", || read(reading, "history=yes") == told);
     let mut client = Client::connect(reading, "");
-    assert_eq!(client.until("Greetings")["headStatus"], "Open");
+    let greetings = client.until("Greetings");
+    assert_eq!(greetings["headStatus"], "Open");
+    // A log does not say whose API this would be.
+    assert_eq!((&greetings["me"], greetings.get("env")), (&Value::Null, None));
+    assert_eq!(greetings["networkInfo"]["networkConnected"], false);
     client.send(&new_tx(99, &[2], &[5]));
     assert!(client.until("InvalidInput")["reason"].as_str().unwrap().contains("reading only"));
     // What the head does is told by the other too.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{StatusCode, header};
+use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use tokio::sync::mpsc;
@@ -13,8 +13,8 @@ use tokio::time::timeout;
 
 use super::hub::Subscription;
 use super::socket::MAX_MESSAGE;
-use super::{Shared, answer};
-use crate::head::{HeadFold, HeadState, to_json};
+use super::{Shared, snapshot};
+use crate::head::{HeadFold, HeadState, first_of};
 use crate::json_text::{list, object, quoted, text};
 use crate::offline::{Answers, Command, Input};
 
@@ -24,7 +24,7 @@ const CONFIRM: Duration = Duration::from_secs(10);
 pub(super) fn routes() -> Router<Arc<Shared>> {
     Router::new()
         .route("/head", get(head))
-        .route("/snapshot", get(snapshot).post(needs_a_chain))
+        .route("/snapshot", get(confirmed_snapshot).post(needs_a_chain))
         .route("/snapshot/utxo", get(snapshot_utxo))
         .route("/snapshot/last-seen", get(last_seen))
         .route("/protocol-parameters", get(protocol_parameters))
@@ -35,6 +35,7 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route("/decommit", post(needs_a_chain))
         .route("/cardano-transaction", post(needs_a_chain))
         .route("/transaction", post(transaction))
+        .fallback(unknown)
         .layer(DefaultBodyLimit::max(MAX_MESSAGE))
 }
 
@@ -67,20 +68,16 @@ async fn head(State(shared): State<Arc<Shared>>) -> Answer {
     of_state(&shared, "state", |state| Some(state.to_json())).await
 }
 
-async fn snapshot(State(shared): State<Arc<Shared>>) -> Answer {
-    of_state(&shared, "snapshot", |state| state.confirmed_snapshot().map(to_json)).await
+async fn confirmed_snapshot(State(shared): State<Arc<Shared>>) -> Answer {
+    of_state(&shared, "snapshot", snapshot::confirmed).await
 }
 
 async fn snapshot_utxo(State(shared): State<Arc<Shared>>) -> Answer {
-    of_state(&shared, "snapshot", |state| answer::snapshot_utxo(state).map(|utxo| utxo.text().to_owned())).await
+    of_state(&shared, "snapshot", snapshot::utxo).await
 }
 
 async fn last_seen(State(shared): State<Arc<Shared>>) -> Answer {
-    let seen = |state: &HeadState| match state {
-        HeadState::Open(open) => open.coordinated.get()?.seen_snapshot.get().map(to_json),
-        _ => None,
-    };
-    of_state(&shared, "snapshot under way", seen).await
+    of_state(&shared, "snapshot under way", snapshot::seen).await
 }
 
 async fn commits(State(shared): State<Arc<Shared>>) -> Answer {
@@ -101,6 +98,10 @@ async fn head_initialization(State(shared): State<Arc<Shared>>) -> Response {
         Some(time) => json(StatusCode::OK, time),
         None => error(StatusCode::NOT_FOUND, "no head was initialised"),
     }
+}
+
+async fn unknown(uri: Uri) -> Response {
+    error(StatusCode::NOT_FOUND, &format!("there is nothing at {}", uri.path()))
 }
 
 async fn needs_a_chain() -> Response {
@@ -143,7 +144,8 @@ async fn come_of(mut subscription: Subscription, id: &str) -> Option<Response> {
     while let Some(told) = subscription.next().await {
         let output = &told.output;
         if output.tag == "TxInvalid" && output.tx_id.as_deref() == Some(id) {
-            let why = output.member("validationError").map_or("null", |error| error);
+            let why = output.member("validationError").and_then(|error| first_of(error, &["reason"]).ok().flatten());
+            let why = why.as_deref().unwrap_or("null");
             let body = object([("tag", "\"SubmitTxInvalid\""), ("validationError", why)]);
             return Some(json(StatusCode::BAD_REQUEST, body));
         }

@@ -5,15 +5,18 @@
 
 mod answer;
 mod command;
+mod greetings;
 mod history;
 mod http;
 mod hub;
+mod network;
 mod output;
 mod server;
+mod snapshot;
 mod socket;
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
@@ -26,10 +29,12 @@ use crate::source::Reopen;
 use crate::stream::StreamFormat;
 
 use hub::Hub;
+use network::NetworkInfo;
 use output::Outputs;
 use server::Serving;
 
 pub use hub::{MAX_BACKLOG, MAX_BACKLOG_BYTES, MAX_CLIENTS};
+pub use network::MAX_PEERS;
 pub use socket::MAX_MESSAGE;
 
 /// What the API serves besides the events that are put to it.
@@ -52,6 +57,8 @@ pub struct ApiCommands {
     pub ledger: Arc<dyn Ledger>,
     /// The verification key of the head's one party, in hexadecimal digits.
     pub party: String,
+    /// Seconds that a closed head waits before fanout.
+    pub contestation_period: u64,
 }
 
 /// What the sink and every client share.
@@ -61,6 +68,13 @@ struct Shared {
     upstream: ApiUpstream,
     /// When the head was initialised, as JSON.
     initialised: Mutex<Option<String>>,
+    network: Mutex<NetworkInfo>,
+}
+
+impl Shared {
+    fn network(&self) -> MutexGuard<'_, NetworkInfo> {
+        self.network.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// `api://ADDR`: serves WebSocket and HTTP on an address.
@@ -75,7 +89,9 @@ pub struct ApiSink {
 impl ApiSink {
     /// A sink that will listen on this address.
     pub fn new(address: SocketAddr, upstream: ApiUpstream) -> Self {
-        let shared = Shared { hub: Hub::default(), upstream, initialised: Mutex::default() };
+        let network = upstream.commands.as_ref().map_or_else(NetworkInfo::default, |_| NetworkInfo::of_one_party());
+        let network = Mutex::new(network);
+        let shared = Shared { hub: Hub::default(), upstream, initialised: Mutex::default(), network };
         Self { address, shared: Arc::new(shared), outputs: Outputs::default(), serving: None }
     }
 
@@ -108,6 +124,9 @@ impl EventSink for ApiSink {
         let output = self.outputs.of(event).map_err(SinkError::target)?;
         if let "HeadInitialized" | "HeadOpened" = event.tag() {
             self.note_opening(event);
+        }
+        if let Some(output) = &output {
+            self.shared.network().see(output);
         }
         // Nobody is told of history live: who wants it reads it from the log.
         self.shared.hub.put(event.position(), output.filter(|_| !delivery.catching_up));

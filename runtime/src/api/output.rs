@@ -13,35 +13,27 @@ struct Mapping {
     from: &'static str,
     /// The output.
     tag: &'static str,
-    /// Its members: the name of each, and of what it is in the StateChanged if that is another.
+    /// Its members.
     members: &'static [Member],
 }
 
-enum Member {
-    Same(&'static str),
-    From(&'static str, &'static str),
-}
-
-impl Member {
-    fn names(&self) -> (&'static str, &'static str) {
-        match self {
-            Self::Same(name) => (name, name),
-            Self::From(name, from) => (name, from),
-        }
-    }
+struct Member {
+    name: &'static str,
+    /// Where it stands in the StateChanged: the name of a member of it, then of a member of that.
+    path: &'static [&'static str],
 }
 
 macro_rules! outputs {
-    ($($from:ident => $tag:ident { $($name:ident $(= $member:ident)?),* })*) => {
+    ($($from:ident => $tag:ident { $($name:ident $(= $($member:ident).+)?),* })*) => {
         /// hydra-node's outputs. It has none for StateChanged of other tags; members that a version does not write are left out.
         const OUTPUTS: &[Mapping] = &[$(Mapping {
             from: stringify!($from),
             tag: stringify!($tag),
-            members: &[$(outputs!(@ $name $($member)?)),*],
+            members: &[$(outputs!(@ $name $($($member)+)?)),*],
         }),*];
     };
-    (@ $name:ident) => { Member::Same(stringify!($name)) };
-    (@ $name:ident $member:ident) => { Member::From(stringify!($name), stringify!($member)) };
+    (@ $name:ident) => { outputs!(@ $name $name) };
+    (@ $name:ident $($member:ident)+) => { Member { name: stringify!($name), path: &[$(stringify!($member)),+] } };
 }
 
 outputs! {
@@ -64,19 +56,21 @@ outputs! {
     CommitApproved => CommitApproved { headId, utxoToCommit }
     CommitFinalized => CommitFinalized { depositTxId, headId }
     DepositRecorded => CommitRecorded { deadline, headId, pendingDeposit = depositTxId, utxoToCommit = deposited }
-    DepositActivated => DepositActivated { chainTime, deposit, depositTxId }
-    DepositExpired => DepositExpired { chainTime, deposit, depositTxId }
+    DepositActivated => DepositActivated { chainTime, deadline = deposit.deadline, depositTxId, headId = deposit.headId }
+    DepositExpired => DepositExpired { chainTime, deadline = deposit.deadline, depositTxId, headId = deposit.headId }
     DepositRecovered => CommitRecovered { headId, recoveredTxId = depositTxId, recoveredUTxO = recovered }
     LocalStateCleared => SnapshotSideLoaded { headId, snapshotNumber }
     NetworkConnected => NetworkConnected {}
     NetworkDisconnected => NetworkDisconnected {}
     NetworkVersionMismatch => NetworkVersionMismatch { ourVersion, theirVersion }
     NetworkClusterIDMismatch => NetworkClusterIDMismatch { clusterPeers, misconfiguredPeers }
+    NetworkBroadcastStalled => NetworkBroadcastStalled { pendingBroadcasts, stallReason }
+    NetworkBroadcastResumed => NetworkBroadcastResumed {}
     PeerConnected => PeerConnected { peer }
     PeerDisconnected => PeerDisconnected { peer }
     NodeSynced => NodeSynced { chainSlot, chainTime, drift }
     NodeUnsynced => NodeUnsynced { chainSlot, chainTime, drift }
-    Checkpoint => EventLogRotated { state }
+    Checkpoint => EventLogRotated { checkpoint = state }
 }
 
 /// One output.
@@ -113,10 +107,11 @@ impl Outputs {
         let mut given = members(event)?;
         let tx = given.remove("tx").or_else(|| given.get("transaction").cloned());
         let mut kept: BTreeMap<&'static str, Text> = BTreeMap::new();
-        for (name, from) in wanted.iter().map(Member::names) {
-            kept.extend(given.remove(from).filter(|value| &**value != "null").map(|value| (name, value)));
+        for Member { name, path } in *wanted {
+            kept.extend(at(&given, path).map(|value| (*name, value)));
         }
-        if *tag == "SnapshotConfirmed" && !kept.contains_key("snapshot") {
+        if *tag == "SnapshotConfirmed" && kept.get("snapshot").is_none_or(|snapshot| &**snapshot == "null") {
+            kept.remove("snapshot");
             kept.extend(self.requested.take().map(|snapshot| ("snapshot", snapshot)));
         }
         let tx = tx.map(Json::<Tx>::from);
@@ -134,6 +129,13 @@ impl Outputs {
         };
         Ok(Some(Output { tag, tx_id, members: kept, own, transactions }))
     }
+}
+
+/// What stands at a path.
+fn at(members: &BTreeMap<String, Text>, path: &[&str]) -> Option<Text> {
+    let (first, within) = path.split_first()?;
+    let found = members.get(*first)?.clone();
+    within.iter().try_fold(found, |object, name| first_of(&object, &[name]).ok().flatten())
 }
 
 fn members(event: &StateEvent) -> Result<BTreeMap<String, Text>, NotJson> {
@@ -257,7 +259,15 @@ mod tests {
             ),
             (
                 json!({ "tag": "Checkpoint", "state": { "tag": "Idle" } }),
-                json!({ "tag": "EventLogRotated", "state": { "tag": "Idle" } }),
+                json!({ "tag": "EventLogRotated", "checkpoint": { "tag": "Idle" } }),
+            ),
+            (
+                json!({ "tag": "DepositExpired", "chainTime": "x", "depositTxId": "cd", "deposit": { "deadline": "y", "deposited": {}, "headId": "ab" } }),
+                json!({ "tag": "DepositExpired", "chainTime": "x", "deadline": "y", "depositTxId": "cd", "headId": "ab" }),
+            ),
+            (
+                json!({ "tag": "NetworkVersionMismatch", "ourVersion": 1, "theirVersion": null }),
+                json!({ "tag": "NetworkVersionMismatch", "ourVersion": 1, "theirVersion": null }),
             ),
         ];
         for (changed, mut expected) in cases {

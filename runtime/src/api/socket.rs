@@ -14,6 +14,7 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, interval, timeout};
 
+use super::greetings::greetings;
 use super::history::History;
 use super::hub::{MAX_CLIENTS, Subscription, Told};
 use super::output::Output;
@@ -139,9 +140,9 @@ impl Client {
         self.tell_history(history, subscription.after).await?;
         *history = None;
         let commands = self.shared.upstream.commands.clone();
-        let state = self.shared.upstream.follower.state().await;
-        let party = commands.as_ref().map(|commands| &*commands.party);
-        self.send(answer::greetings(state.as_ref(), party, self.wishes.wants_utxo())).await?;
+        let fold = self.shared.upstream.follower.folded().await;
+        let greetings = greetings(fold.as_ref(), commands.as_ref(), &self.shared.network(), self.wishes.wants_utxo());
+        self.send(greetings).await?;
         let mut ping = interval(PING);
         loop {
             tokio::select! {
@@ -189,7 +190,8 @@ impl Client {
         self.heard = Instant::now();
         match message {
             Message::Text(text) => self.obey(&text).await,
-            Message::Binary(_) => self.send(answer::invalid_input("", "commands are text")).await,
+            // hydra-node takes both.
+            Message::Binary(bytes) => self.obey(&String::from_utf8_lossy(&bytes)).await,
             Message::Close(_) => Err(Farewell::Gone),
             Message::Ping(_) | Message::Pong(_) => Ok(()),
         }

@@ -20,7 +20,7 @@ pub enum LedgerError {
 }
 
 /// Adds outputs to a set.
-pub(super) fn union(set: Utxo, more: Utxo) -> Result<Utxo, LedgerError> {
+pub(crate) fn union(set: Utxo, more: Utxo) -> Result<Utxo, LedgerError> {
     match (set, more) {
         (Utxo::Cardano(mut set), Utxo::Cardano(more)) => {
             set.extend(more);

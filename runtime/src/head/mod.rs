@@ -23,6 +23,7 @@ pub use follower::{HeadFollower, HeadReport};
 pub use leaf::{Bool, Hex, Integer, Map, Number, Raw, Str, TxId, UtcTime};
 pub use ledger::LedgerError;
 pub(crate) use ledger::apply;
+pub(crate) use ledger::union;
 pub(crate) use state::to_json;
 pub use state::{ChainPointTime, HeadState, NodeMembers, NodeState};
 pub use state_changed::*;

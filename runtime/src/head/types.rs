@@ -167,6 +167,16 @@ impl ConfirmedSnapshot {
         }
     }
 
+    /// Outputs on the chain that it takes in, if it does.
+    ///
+    /// # Errors
+    ///
+    /// [`TypeError`] if the snapshot is none.
+    pub fn utxo_to_commit(&self) -> Result<Option<Json<Utxo>>, TypeError> {
+        let Self::ConfirmedSnapshot(signed) = self else { return Ok(None) };
+        Ok(signed.snapshot()?.and_then(|snapshot| snapshot.utxo_to_commit.get().cloned()))
+    }
+
     /// Its outputs; a head of 2.0 and later opens without any.
     ///
     /// # Errors

@@ -139,7 +139,7 @@ fn open(
     let log = log.clone();
     let reopen = Reopen::new(move || Box::new(LocalSource::new(log.clone(), format.clone(), options.clone())));
     let opened = Opened { source: Box::new(source), reopen: reopen.clone(), stream, retention: None };
-    let commands = ApiCommands { inputs, ledger, party: party.clone() };
+    let commands = ApiCommands { inputs, ledger, party: party.clone(), contestation_period: period };
     let expected = ExpectedHead {
         parties: Some(vec![party]),
         contestation_period: Some(period as f64),

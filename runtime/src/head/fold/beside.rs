@@ -148,6 +148,24 @@ impl HeadFold {
         }
     }
 
+    /// The slot of the last tick, where this version keeps it.
+    pub fn current_slot(&self) -> Option<&Integer> {
+        match (&self.node, &self.head) {
+            (Node::InHead, HeadState::Open(open)) => open.current_slot.get(),
+            (Node::InHead, _) => None,
+            (Node::Beside(node), _) => match node.chain_point_time.get() {
+                Some(point) => point.current_slot.get(),
+                None => node.current_slot.get(),
+            },
+        }
+    }
+
+    /// Whether the node is in sync with the chain, where this version keeps that (since 1.3).
+    pub fn is_in_sync(&self) -> Option<bool> {
+        let Node::Beside(node) = &self.node else { return None };
+        node.tag.get().map(|tag| tag.content() == "NodeInSync")
+    }
+
     /// Notes whether the node is in sync with the chain, where this version keeps that (since 1.3).
     pub(super) fn synced(&mut self, synced: bool) {
         if let Node::Beside(node) = &mut self.node

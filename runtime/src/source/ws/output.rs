@@ -55,7 +55,7 @@ mod tests {
             };
         assert_eq!((event.position(), event.tag()), (Position::event(7), "TxValid"));
         assert_eq!(event.time().map(|time| time.nanoseconds), Some(500_000_000));
-        let rotated = r#"{"tag":"EventLogRotated","seq":7,"timestamp":"2026-01-01T00:00:01Z","state":{"seq":9}}"#;
+        let rotated = r#"{"tag":"EventLogRotated","seq":7,"timestamp":"2026-01-01T00:00:01Z","checkpoint":{"seq":9}}"#;
         assert!(
             matches!(Output::read(rotated), Ok(Output::Event(event)) if event.position() == Position::checkpoint(7))
         );
