@@ -53,6 +53,7 @@ mod durable_file;
 mod error_chain;
 pub mod event;
 pub mod head;
+mod http_server;
 mod json_text;
 pub mod node;
 pub mod offline;

@@ -22,6 +22,13 @@ impl Client {
         Self(client(format!("ws://{address}/?{query}"), stream).unwrap().0)
     }
 
+    /// As [`connect`](Self::connect); nothing if the node turns the client away.
+    pub(crate) fn try_connect(address: SocketAddr, query: &str) -> Option<Self> {
+        let stream = TcpStream::connect(address).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        client(format!("ws://{address}/?{query}"), stream).ok().map(|(socket, _)| Self(socket))
+    }
+
     pub(crate) fn send(&mut self, command: &Value) {
         self.0.send(Message::text(command.to_string())).unwrap();
     }

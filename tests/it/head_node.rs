@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -416,6 +417,40 @@ fn a_client_that_stops_reading_is_let_go_and_nobody_waits_for_it() {
 }
 
 #[test]
+fn connections_that_say_nothing_and_too_many_clients_leave_the_log_the_files_that_it_needs() {
+    const FILES: usize = 240;
+    let (folder, utxo) = (Folder::new(), "utxo.json");
+    let utxo = folder.file(utxo, "[]").display().to_string();
+    let head = folder.head(&[], &["--initial-utxo", &utxo, "--rotate-after", "10"]);
+    let mut command = Command::new("sh");
+    command
+        .arg("-c")
+        .arg(format!("ulimit -n {FILES}; exec \"$0\" \"$@\""))
+        .arg(head.get_program())
+        .args(head.get_args());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let running = Running::of(folder, command);
+    let address = api_of(&running);
+    running.until("the head", || get(address, "/head")["tag"] == "Open");
+    let mut client = Client::connect(address, "");
+    client.until("Greetings");
+    let clients: Vec<Client> = std::iter::from_fn(|| Client::try_connect(address, "history=yes")).take(FILES).collect();
+    assert!((10..FILES / 3).contains(&clients.len()), "{} clients", clients.len());
+    let silent: Vec<TcpStream> = (0..2 * FILES).map_while(|_| TcpStream::connect(address).ok()).collect();
+    assert_eq!(silent.len(), 2 * FILES);
+    for id in 0..30 {
+        client.send(&new_tx(id, &[], &[id]));
+        client.until("SnapshotConfirmed");
+    }
+    let rotated = hydrant::store::LogFiles::new(running.folder.path("state")).rotated().unwrap();
+    assert!(rotated.len() > 10, "{rotated:?}");
+    assert!(running.said().iter().any(|line| line.contains("turned away")));
+    // Who comes when there is room again is served.
+    drop((silent, clients));
+    running.until("room", || Client::try_connect(address, "").is_some());
+}
+
+#[test]
 fn a_log_of_another_head_or_ledger_is_refused() {
     let (running, _) = start(Folder::new(), &[], &[]);
     let folder = running.kill();
@@ -423,6 +458,7 @@ fn a_log_of_another_head_or_ledger_is_refused() {
     let output = folder.head(&[], &["--once"]).output().unwrap();
     assert_exit(&output, 2);
     assert!(stderr(&output).contains("parties is configured as"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("--hydra-signing-key must be"), "{}", stderr(&output));
     let output = folder.head(&[], &["--contestation-period", "0"]).output().unwrap();
     assert_exit(&output, 2);
     let cases: [(&[&str], &str); 5] = [
@@ -455,10 +491,8 @@ fn ticks_are_written_only_when_asked_for() {
 
 /// One of `examples/`, which are built with the tests.
 fn example(name: &str, arguments: &[&str]) -> String {
-    let output = std::process::Command::new(crate::harness::target().join("debug/examples").join(name))
-        .args(arguments)
-        .output()
-        .unwrap();
+    let output =
+        Command::new(crate::harness::target().join("debug/examples").join(name)).args(arguments).output().unwrap();
     assert_exit(&output, 0);
     format!("{}{}", String::from_utf8_lossy(&output.stdout), stderr(&output))
 }

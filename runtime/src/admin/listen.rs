@@ -15,6 +15,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinHandle;
 
 use super::routes::Admin;
+use crate::http_server;
 use crate::own_listeners::OwnListener;
 
 /// Why the API cannot listen.
@@ -120,11 +121,7 @@ pub async fn listen_tcp(admin: Admin, address: SocketAddr, token_file: &Path) ->
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     let router = admin.router().layer(from_fn_with_state(Sha256::digest(token.as_bytes()).to_vec(), with_token));
-    let task = tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, router).await {
-            tracing::error!("the admin API ended: {error}");
-        }
-    });
+    let task = tokio::spawn(http_server::serve(listener, router, http_server::Bounds::default()));
     Ok(Listening { task, socket: None, _own: Some(OwnListener::at(address)), address: Some(address) })
 }
 

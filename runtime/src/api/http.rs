@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use tower_http::timeout::RequestBodyTimeoutLayer;
 
 use super::hub::Subscription;
 use super::socket::MAX_MESSAGE;
@@ -20,6 +21,9 @@ use crate::offline::{Answers, Command, Input};
 
 /// How long a transaction that was sent may take to be in a snapshot before its sender is told that it is only submitted.
 const CONFIRM: Duration = Duration::from_secs(10);
+
+/// After this time in which nothing more came of a request's body it is given up.
+const BODY: Duration = Duration::from_secs(10);
 
 pub(super) fn routes() -> Router<Arc<Shared>> {
     Router::new()
@@ -36,6 +40,7 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route("/cardano-transaction", post(needs_a_chain))
         .route("/transaction", post(transaction))
         .fallback(unknown)
+        .layer(RequestBodyTimeoutLayer::new(BODY))
         .layer(DefaultBodyLimit::max(MAX_MESSAGE))
 }
 
@@ -121,9 +126,7 @@ async fn transaction(State(shared): State<Arc<Shared>>, body: String) -> Respons
         Ok(read) => read,
         Err(problem) => return error(StatusCode::BAD_REQUEST, &problem),
     };
-    let Some(subscription) = shared.hub.subscribe() else {
-        return error(StatusCode::SERVICE_UNAVAILABLE, "there are too many clients");
-    };
+    let subscription = shared.hub.subscribe();
     let (to, mut answered) = mpsc::channel(1);
     if let Err(gone) =
         commands.inputs.put(Input::Command(Command::NewTx(tx)), Some(Answers { to, command: body.into() })).await

@@ -16,9 +16,6 @@ pub const MAX_BACKLOG_BYTES: usize = 16 << 20;
 /// Outputs that may wait for one client: at a thousand a second it may be away for some seconds.
 pub const MAX_BACKLOG: usize = 10_000;
 
-/// Clients at one time. More would cost the node more than they are worth to anybody.
-pub const MAX_CLIENTS: usize = 1_000;
-
 /// An output on its way to clients, whole and as JSON.
 #[derive(Debug)]
 pub(super) struct Told {
@@ -45,7 +42,7 @@ struct Backlog {
     too_slow: CancellationToken,
 }
 
-/// One client's place in the hub, until it is dropped.
+/// One client's backlog, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Subscription {
     hub: Hub,
@@ -62,11 +59,6 @@ pub(super) struct Subscription {
 impl Hub {
     fn lock(&self) -> MutexGuard<'_, Clients> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether there is no place for another client.
-    pub(super) fn is_full(&self) -> bool {
-        self.lock().backlogs.len() >= MAX_CLIENTS
     }
 
     /// The last position that was put.
@@ -94,12 +86,9 @@ impl Hub {
         });
     }
 
-    /// A place for a client; none if there are too many.
-    pub(super) fn subscribe(&self) -> Option<Subscription> {
+    /// A backlog of what is put from now on.
+    pub(super) fn subscribe(&self) -> Subscription {
         let mut clients = self.lock();
-        if clients.backlogs.len() >= MAX_CLIENTS {
-            return None;
-        }
         let (sender, outputs) = mpsc::unbounded_channel();
         let (bytes, count, too_slow) = (Arc::default(), Arc::default(), CancellationToken::new());
         let (number, after) = (clients.next, clients.last);
@@ -108,7 +97,7 @@ impl Hub {
         clients
             .backlogs
             .insert(number, Backlog { outputs: sender, bytes: ours, count: theirs, too_slow: too_slow.clone() });
-        Some(Subscription { hub: self.clone(), number, outputs, bytes, count, after, too_slow })
+        Subscription { hub: self.clone(), number, outputs, bytes, count, after, too_slow }
     }
 }
 
@@ -145,21 +134,11 @@ mod tests {
         hub.put(Position::event(id), Some(output(pad)));
     }
 
-    #[test]
-    fn clients_have_a_bound_and_make_room_when_they_go() {
-        let hub = Hub::default();
-        let mut places: Vec<Subscription> = (0..MAX_CLIENTS).map_while(|_| hub.subscribe()).collect();
-        assert_eq!((places.len(), hub.is_full()), (MAX_CLIENTS, true));
-        assert!(hub.subscribe().is_none());
-        places.pop();
-        assert!(!hub.is_full() && hub.subscribe().is_some());
-    }
-
     #[tokio::test]
     async fn a_client_may_be_behind_by_so_many_outputs_and_so_many_bytes() {
         for (bytes, most) in [(1, MAX_BACKLOG), (MAX_BACKLOG_BYTES / 2, 2), (MAX_BACKLOG_BYTES + 1, 1)] {
             let hub = Hub::default();
-            let mut slow = hub.subscribe().unwrap();
+            let mut slow = hub.subscribe();
             for id in 0..most as u64 {
                 put(&hub, id, bytes);
             }
@@ -178,7 +157,7 @@ mod tests {
     async fn a_client_that_keeps_up_is_told_everything_from_when_it_came() {
         let hub = Hub::default();
         put(&hub, 0, 10);
-        let mut client = hub.subscribe().unwrap();
+        let mut client = hub.subscribe();
         assert_eq!((client.after, hub.last()), (Some(Position::event(0)), Some(Position::event(0))));
         for id in 1..=2 * MAX_BACKLOG as u64 {
             put(&hub, id, 10);

@@ -11,6 +11,7 @@ mod http;
 mod hub;
 mod network;
 mod output;
+mod places;
 mod server;
 mod snapshot;
 mod socket;
@@ -31,10 +32,12 @@ use crate::stream::StreamFormat;
 use hub::Hub;
 use network::NetworkInfo;
 use output::Outputs;
+use places::Places;
 use server::Serving;
 
-pub use hub::{MAX_BACKLOG, MAX_BACKLOG_BYTES, MAX_CLIENTS};
+pub use hub::{MAX_BACKLOG, MAX_BACKLOG_BYTES};
 pub use network::MAX_PEERS;
+pub use places::MAX_CLIENTS;
 pub use socket::MAX_MESSAGE;
 
 /// What the API serves besides the events that are put to it.
@@ -65,6 +68,7 @@ pub struct ApiCommands {
 #[derive(Debug)]
 struct Shared {
     hub: Hub,
+    places: Places,
     upstream: ApiUpstream,
     /// When the head was initialised, as JSON.
     initialised: Mutex<Option<String>>,
@@ -91,7 +95,8 @@ impl ApiSink {
     pub fn new(address: SocketAddr, upstream: ApiUpstream) -> Self {
         let network = upstream.commands.as_ref().map_or_else(NetworkInfo::default, |_| NetworkInfo::of_one_party());
         let network = Mutex::new(network);
-        let shared = Shared { hub: Hub::default(), upstream, initialised: Mutex::default(), network };
+        let (hub, places) = (Hub::default(), Places::default());
+        let shared = Shared { hub, places, upstream, initialised: Mutex::default(), network };
         Self { address, shared: Arc::new(shared), outputs: Outputs::default(), serving: None }
     }
 

@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use tower_http::cors::CorsLayer;
 
 use super::{Shared, http, socket};
+use crate::http_server;
 use crate::own_listeners::OwnListener;
 
 /// A server, until it is dropped.
@@ -33,10 +34,6 @@ pub(super) async fn serve(address: SocketAddr, shared: Arc<Shared>) -> io::Resul
     let address = listener.local_addr()?;
     // As hydra-node has it: any page may ask. Whoever may not reach the node has to be kept from its address.
     let router = http::routes().merge(socket::route()).layer(CorsLayer::permissive()).with_state(shared);
-    let task = tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, router).await {
-            tracing::error!("the API ended: {error}");
-        }
-    });
+    let task = tokio::spawn(http_server::serve(listener, router, http_server::Bounds::default()));
     Ok(Serving { address, task, _own: OwnListener::at(address) })
 }

@@ -16,7 +16,7 @@ use tokio::time::{Instant, interval, timeout};
 
 use super::greetings::greetings;
 use super::history::History;
-use super::hub::{MAX_CLIENTS, Subscription, Told};
+use super::hub::{Subscription, Told};
 use super::output::Output;
 use super::{Shared, answer, command};
 use crate::event::Position;
@@ -73,16 +73,17 @@ async fn connect(
     Query(wishes): Query<Wishes>,
     State(shared): State<Arc<Shared>>,
 ) -> Response {
-    if shared.hub.is_full() {
-        let problem = format!("there are {MAX_CLIENTS} clients already");
+    let Some(place) = shared.places.take() else {
+        let problem = format!("there are {} clients already", shared.places.most);
         return (StatusCode::SERVICE_UNAVAILABLE, problem).into_response();
-    }
+    };
     upgrade.max_message_size(MAX_MESSAGE).max_frame_size(MAX_MESSAGE).on_upgrade(|socket| async move {
         let (answers, answered) = mpsc::channel(ANSWERS);
         let mut client = Client { socket, wishes, shared, answers, answered, heard: Instant::now() };
         if let Err(farewell) = client.serve().await {
             client.say(farewell).await;
         }
+        drop(place);
     })
 }
 
@@ -126,8 +127,7 @@ impl Client {
             // The long part first, while nothing gathers for this client.
             self.tell_history(&mut history, self.shared.hub.last()).await?;
         }
-        let too_many = || Farewell::Because(close_code::AGAIN, "there are too many clients".into());
-        let mut subscription = self.shared.hub.subscribe().ok_or_else(too_many)?;
+        let mut subscription = self.shared.hub.subscribe();
         let too_slow = subscription.too_slow.clone();
         let slow = || Farewell::Because(close_code::POLICY, "too slow: outputs gathered beyond the bound".into());
         tokio::select! {

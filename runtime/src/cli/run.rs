@@ -24,6 +24,7 @@ use hydrant::sink::CloseReason;
 use hydrant::source::{Progress as SourceProgress, SourceError};
 use hydrant::store::{Finding, ReadError, Retention, TailKind, refuse_node_folder};
 use hydrant::stream::StreamFormat;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use source::{Opened, StorePlan};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -68,6 +69,11 @@ pub(super) fn run(args: RunArgs) -> Result<Exit, Failure> {
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    // Each client of the API takes some files, and systems begin with 1,024 for the sake of programs that use `select`.
+    let files = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files }) {
+        tracing::debug!("this process cannot open more files than it could at start: {error}");
+    }
     tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Exit::SinkFailed.because())
 }
 
@@ -333,9 +339,10 @@ fn failed(error: NodeError) -> Failure {
 fn remedy(error: &NodeError) -> Option<&'static str> {
     match error {
         NodeError::Sink(_) => Some("mend the cause and start again: every event is put again from the first"),
-        NodeError::Head(_) => {
-            Some("point the event source at the log of the configured head, or mend the parameter in the source's URI")
-        }
+        NodeError::Head(_) => Some(
+            "point the event source at the log of the configured head, or mend the parameter in the source's URI; for `hydrant head`, \
+             --contestation-period and --hydra-signing-key must be what they were at its first start",
+        ),
         NodeError::Source(SourceError::Log(ReadError::BadLine(_))) => {
             Some("`hydrant log verify` lists every bad line; on-bad-line=skip in the source's URI passes over them")
         }
