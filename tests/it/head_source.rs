@@ -6,11 +6,13 @@ use std::time::Duration;
 use hydrant::head::HeadFollower;
 use hydrant::offline::ledger::{Ledger, SimpleLedger};
 use hydrant::offline::{
-    Answers, Command, HeadInputs, HeadLogic, HeadSource, HydraKey, INPUTS, InitialHead, Input, OfflineHead, Refused,
+    Answers, Command, HeadInputs, HeadLogic, HeadSource, HydraKey, INPUT_BYTES, INPUTS, InitialHead, Input,
+    OfflineHead, Refused,
 };
 use hydrant::source::EventSource;
 use hydrant::store::{LogFiles, ReadOptions};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use crate::harness::{Folder, block_on};
 
@@ -173,8 +175,44 @@ fn inputs_have_a_bound_and_whoever_puts_more_waits() {
             head.inputs.put(Input::Command(Command::Close), None).await.unwrap();
         }
         let more = head.inputs.put(Input::Command(Command::Close), None);
-        assert!(tokio::time::timeout(A_WHILE, more).await.is_err());
+        assert!(timeout(A_WHILE, more).await.is_err());
         drop(head.source);
         assert!(head.inputs.put(Input::Command(Command::Close), None).await.is_err());
+    });
+}
+
+#[test]
+fn what_inputs_bring_along_has_a_bound_until_nothing_of_it_is_under_way() {
+    const EACH: usize = 1 << 20;
+    block_on(async {
+        let mut head = Head::begun(None).await;
+        head.page().await;
+        let (to, _told) = mpsc::channel::<Refused>(1);
+        // Transactions that spend what is not there are tried again for half a second.
+        let large = |id: usize| {
+            let tx = format!(r#"{{"id":{id},"inputs":[{}],"outputs":[]}}"#, 1_000_000 + id);
+            let command = format!("{tx}{}", " ".repeat(EACH - 2 * tx.len()));
+            let tx = SimpleLedger.transaction(&tx).unwrap();
+            (Input::Command(Command::NewTx(tx)), Some(Answers { to: to.clone(), command: command.into() }))
+        };
+        for id in 0..INPUT_BYTES / EACH {
+            let (input, answers) = large(id);
+            head.inputs.put(input, answers).await.unwrap();
+        }
+        let received = |page: &[String]| page.iter().filter(|tag| *tag == "TransactionReceived").count();
+        let mut seen = 0;
+        while seen < INPUT_BYTES / EACH {
+            seen += received(&head.page().await);
+        }
+        // All were taken from the queue, and none is through.
+        let (input, answers) = large(INPUT_BYTES / EACH);
+        assert!(timeout(A_WHILE, head.inputs.put(input.clone(), answers.clone())).await.is_err());
+        let inputs = head.inputs.clone();
+        let more = tokio::spawn(async move { inputs.put(input, answers).await });
+        while seen == INPUT_BYTES / EACH {
+            seen += received(&head.page().await);
+        }
+        more.await.unwrap().unwrap();
+        head.source.close().await;
     });
 }

@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 
-use super::input::{Answers, Effect};
+use super::input::{Effect, Origin};
 use crate::event::StateEvent;
 use crate::store::{GROUP_BYTES, GROUP_EVENTS};
 
-/// An effect, and where what its client has to hear of it goes.
-pub(super) type Due = (Effect, Option<Answers>);
+/// An effect, and whose input it follows from.
+pub(super) type Due = (Effect, Origin);
 
 /// The events of some steps, and the effects of each step after the events that have to be put before.
 #[derive(Debug, Default)]
@@ -81,7 +81,7 @@ mod tests {
     }
 
     fn due() -> Due {
-        (Effect::Post(ChainTx::Close), None)
+        (Effect::Post(ChainTx::Close), Origin::default())
     }
 
     fn ids(events: &[StateEvent]) -> Vec<u64> {

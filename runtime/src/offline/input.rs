@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::change::{Change, InitialHead};
 use crate::event::Time;
@@ -26,6 +26,16 @@ pub enum Input {
     Message(Message),
     /// A transaction of the chain was seen. There is none: what was posted is seen.
     Observed(ChainTx),
+}
+
+impl Input {
+    /// Bytes that it brings along.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Command(Command::NewTx(tx)) | Self::Message(Message::ReqTx { tx, .. }) => tx.text().len(),
+            _ => 0,
+        }
+    }
 }
 
 /// What a client of hydra-node's API may ask for.
@@ -113,6 +123,14 @@ pub struct Answers {
     pub to: mpsc::Sender<Refused>,
     /// The command as it was sent.
     pub command: Arc<str>,
+}
+
+/// Whose input it was, for as long as anything that came of it is under way.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Origin {
+    pub(super) answers: Option<Answers>,
+    /// What it takes of [`INPUT_BYTES`](super::INPUT_BYTES); clones share it.
+    pub(super) _room: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 /// A command that cannot be carried out.

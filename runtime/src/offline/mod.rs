@@ -23,4 +23,4 @@ pub use key::{HydraKey, KeyError, verify};
 pub(crate) use logic::is_ready;
 pub use logic::{HeadLogic, MAX_SNAPSHOT_TXS, TRIES};
 pub use signable::signable;
-pub use source::{HeadGone, HeadInputs, HeadSource, INPUTS, OfflineHead};
+pub use source::{HeadGone, HeadInputs, HeadSource, INPUT_BYTES, INPUTS, OfflineHead};

@@ -97,11 +97,11 @@ impl Running {
     }
 
     /// Carries out what follows from the events that were put.
-    fn carry_out(&mut self, (effect, answers): Due) {
+    fn carry_out(&mut self, (effect, origin): Due) {
         if let Some(input) = effect.heard() {
-            self.queue.push_back(Queued { input, answers });
+            self.queue.push_back(Queued { input, origin });
         } else if let Effect::CommandFailed { reason } = effect {
-            match answers {
+            match origin.answers {
                 // A client that is gone, or too slow for its own answers, does not hold up the head.
                 Some(answers) => drop(answers.to.try_send(Refused { command: answers.command, reason })),
                 None => tracing::warn!("a command failed: {reason}"),

@@ -2,14 +2,15 @@
 
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::spawn_blocking;
 
 use super::change::InitialHead;
-use super::input::{Answers, Input};
+use super::input::{Answers, Input, Origin};
 use super::log::HeadLog;
 use super::logic::HeadLogic;
 use super::running::Running;
@@ -23,6 +24,10 @@ use crate::stream::StreamFormat;
 
 /// Inputs that may wait: a client that sends more has to wait itself.
 pub const INPUTS: usize = 1_000;
+
+/// Bytes of commands and transactions that may be under way, those that are to be tried again included; beyond that, who sends more waits too.
+/// Some dozens of the largest.
+pub const INPUT_BYTES: usize = 64 << 20;
 
 /// What an offline head is to be.
 #[derive(Debug)]
@@ -43,16 +48,23 @@ pub struct OfflineHead {
 
 /// Where inputs are put. Clones feed the same head.
 #[derive(Clone, Debug)]
-pub struct HeadInputs(mpsc::Sender<Queued>);
+pub struct HeadInputs {
+    queue: mpsc::Sender<Queued>,
+    room: Arc<Semaphore>,
+}
 
 impl HeadInputs {
-    /// Puts an input, waiting while too many wait. What a client has to hear of it goes to `answers`.
+    /// Puts an input, waiting while too many or too large ones are under way. What a client has to hear of it goes to `answers`.
     ///
     /// # Errors
     ///
     /// [`HeadGone`].
     pub async fn put(&self, input: Input, answers: Option<Answers>) -> Result<(), HeadGone> {
-        self.0.send(Queued { input, answers }).await.map_err(|_| HeadGone)
+        let bytes = input.bytes() + answers.as_ref().map_or(0, |answers| answers.command.len());
+        let bytes = u32::try_from(bytes.min(INPUT_BYTES)).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.room).acquire_many_owned(bytes).await.map_err(|_| HeadGone)?;
+        let origin = Origin { answers, _room: Some(Arc::new(room)) };
+        self.queue.send(Queued { input, origin }).await.map_err(|_| HeadGone)
     }
 }
 
@@ -88,7 +100,10 @@ impl HeadSource {
     /// A head whose events `follower` folds: whoever puts them to sinks gives them to it too.
     pub fn new(head: OfflineHead, follower: HeadFollower) -> (Self, HeadInputs) {
         let (inputs, received) = mpsc::channel(INPUTS);
-        (Self { head, follower, inputs: received, phase: Phase::Closed }, HeadInputs(inputs))
+        (
+            Self { head, follower, inputs: received, phase: Phase::Closed },
+            HeadInputs { queue: inputs, room: Arc::new(Semaphore::new(INPUT_BYTES)) },
+        )
     }
 
     /// Where the log leads to.

@@ -5,22 +5,22 @@ use std::time::SystemTime;
 
 use super::change::Change;
 use super::group::Group;
-use super::input::{Answers, Input, Now, Outcome};
+use super::input::{Input, Now, Origin, Outcome};
 use super::logic::{HeadLogic, becomes_ready, since_epoch};
 use crate::event::{EnvelopeError, Position, StateEvent, Time};
 use crate::head::{FoldError, FoldFault, HeadFold, HeadState};
 use crate::json_text;
 
-/// An input, and where what has to be said about it goes.
+/// An input that waits for its turn.
 #[derive(Debug)]
 pub(super) struct Queued {
     pub(super) input: Input,
-    pub(super) answers: Option<Answers>,
+    pub(super) origin: Origin,
 }
 
 impl From<Input> for Queued {
     fn from(input: Input) -> Self {
-        Self { input, answers: None }
+        Self { input, origin: Origin::default() }
     }
 }
 
@@ -89,7 +89,7 @@ impl Stepper {
     fn step(
         &mut self,
         logic: &HeadLogic,
-        Queued { input, answers }: Queued,
+        Queued { input, origin }: Queued,
         queue: &mut VecDeque<Queued>,
         stepped: &mut Stepped,
     ) -> Result<(), StepError> {
@@ -100,15 +100,15 @@ impl Stepper {
                 for effect in effects {
                     match effect.heard().filter(|_| changes.is_empty()) {
                         // Without a change nothing has to be put before.
-                        Some(input) => queue.push_back(Queued { input, answers: answers.clone() }),
-                        None => stepped.group.then((effect, answers.clone())),
+                        Some(input) => queue.push_back(Queued { input, origin: origin.clone() }),
+                        None => stepped.group.then((effect, origin.clone())),
                     }
                 }
             }
             Outcome::Wait { reason, changes, again } => {
                 tracing::debug!("an input is tried again: {reason}");
                 stepped.group.change(self.fold(&changes, now)?);
-                stepped.again.push(Queued { input: *again, answers });
+                stepped.again.push(Queued { input: *again, origin });
             }
             Outcome::Error(reason) => tracing::warn!("an input means nothing: {reason}"),
         }
