@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,12 +23,13 @@ use crate::detached::{guest, stream};
 use crate::summary::{Bound, Line, Summary};
 use crate::turns::take_turns;
 
-/// Transactions in one measurement of throughput, and of latency.
-const MANY: u64 = 10_000;
-const FEW: u64 = 400;
+/// Transactions in one measurement of throughput, and of latency: some tens of milliseconds, so that the heads that are compared find the disk
+/// alike. How long a sync takes varies more over seconds than what sinks cost.
+const MANY: u64 = 1_000;
+const FEW: u64 = 20;
 
-/// Many, because syncing takes most of the time and varies more than what sinks cost.
-const ROUNDS: usize = 40;
+/// Many, because it varies from one sync to the next too.
+const ROUNDS: usize = 400;
 
 /// Transactions that a busy client has under way.
 const AHEAD: u64 = 100;
@@ -49,18 +50,19 @@ pub(crate) fn run(target: &Path, summary: &mut Summary) -> anyhow::Result<()> {
         });
         made.collect::<Vec<_>>()
     };
-    let measure = |with: bool, count: u64, ahead: u64| {
-        runtime.block_on(async { Head::start(target, sinks(with)).await?.transact(count, ahead).await })
-    };
+    let start = |with: bool| runtime.block_on(Head::start(target, sinks(with)));
+    let mut heads = [start(true)?, start(false)?, start(true)?, start(false)?];
+    let [first, second, third, fourth] = &mut heads;
     let [with, without, late, early] = take_turns(
         ROUNDS,
         [
-            Box::new(|| measure(true, MANY, AHEAD)),
-            Box::new(|| measure(false, MANY, AHEAD)),
-            Box::new(|| measure(true, FEW, 1)),
-            Box::new(|| measure(false, FEW, 1)),
+            Box::new(|| runtime.block_on(first.transact(MANY, AHEAD))),
+            Box::new(|| runtime.block_on(second.transact(MANY, AHEAD))),
+            Box::new(|| runtime.block_on(third.transact(FEW, 1))),
+            Box::new(|| runtime.block_on(fourth.transact(FEW, 1))),
         ],
     )?;
+    heads.into_iter().try_for_each(|head| runtime.block_on(head.end()))?;
     let (value, baseline) = (with.median(), ("without sinks", without.median()));
     let (ratio, bound) = (with.ratio_to(&without), Bound::AtMost(1.1));
     summary.add(&Line { name: "head-tx", value, unit: "us", baseline, ratio, bound })?;
@@ -104,11 +106,14 @@ impl EventSink for Probe {
     }
 }
 
-/// A head with its log on disk, and a client of it in this process.
+/// A head with its log on disk, and a client of it in this process. It goes on only while something of it is waited for.
 struct Head {
-    node: Node,
+    running: Pin<Box<dyn Future<Output = anyhow::Result<()>>>>,
+    stop: CancellationToken,
     inputs: HeadInputs,
     confirmed: mpsc::UnboundedReceiver<u64>,
+    /// The last transaction that was sent.
+    sent: u64,
     _folder: tempfile::TempDir,
 }
 
@@ -127,46 +132,49 @@ impl Head {
         // Last, so that a transaction counts as confirmed when every sink has it.
         let probe = InlineSink::new("probe", Box::new(Probe(sender)), FlushPolicy::default());
         let sinks = sinks.into_iter().chain([probe]).collect();
-        let node = Node::new(stream(), Box::new(source), sinks).with_head(follower, ExpectedHead::default(), None);
-        Ok(Self { node, inputs, confirmed, _folder: folder })
-    }
-
-    /// Microseconds that a transaction takes, of so many with so many under way.
-    async fn transact(self, count: u64, ahead: u64) -> anyhow::Result<f64> {
-        let Self { mut node, inputs, mut confirmed, _folder } = self;
+        let mut node = Node::new(stream(), Box::new(source), sinks).with_head(follower, ExpectedHead::default(), None);
         let stop = CancellationToken::new();
         node.open().await?;
         node.hydrate(&stop, &mut Silent).await?;
-        let mut silent = Silent;
-        let micros = {
-            let mut follow = pin!(node.follow(&stop, &mut silent));
-            let micros = tokio::select! {
-                followed = &mut follow => {
-                    followed?;
-                    anyhow::bail!("the node stopped by itself");
-                }
-                micros = send(&inputs, &mut confirmed, count, ahead) => micros?,
-            };
-            stop.cancel();
-            follow.await?;
-            micros
-        };
-        node.close(CloseReason::Stop).await?;
-        Ok(micros)
+        let stopped = stop.clone();
+        let running = Box::pin(async move {
+            node.follow(&stopped, &mut Silent).await?;
+            Ok(node.close(CloseReason::Stop).await?)
+        });
+        Ok(Self { running, stop, inputs, confirmed, sent: 0, _folder: folder })
+    }
+
+    /// Microseconds that a transaction takes, of so many with so many under way.
+    async fn transact(&mut self, count: u64, ahead: u64) -> anyhow::Result<f64> {
+        let Self { running, inputs, confirmed, sent, .. } = self;
+        tokio::select! {
+            ended = running => {
+                ended?;
+                anyhow::bail!("the node stopped by itself");
+            }
+            micros = send(inputs, confirmed, sent, count, ahead) => micros,
+        }
+    }
+
+    async fn end(self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        self.running.await
     }
 }
 
+/// Sends a chain of transactions that goes on after the last one `sent`.
 async fn send(
     inputs: &HeadInputs,
     told: &mut mpsc::UnboundedReceiver<u64>,
+    sent: &mut u64,
     count: u64,
     ahead: u64,
 ) -> anyhow::Result<f64> {
-    let (start, mut sent, mut confirmed) = (Instant::now(), 0, BTreeSet::new());
+    let (start, last, mut confirmed) = (Instant::now(), *sent + count, BTreeSet::new());
     while (confirmed.len() as u64) < count {
-        while sent < count.min(confirmed.len() as u64 + ahead) {
-            sent += 1;
-            let tx = format!(r#"{{"id":{sent},"inputs":[{sent}],"outputs":[{}]}}"#, sent + 1);
+        while *sent < last.min(last - count + confirmed.len() as u64 + ahead) {
+            *sent += 1;
+            let tx = format!(r#"{{"id":{sent},"inputs":[{sent}],"outputs":[{}]}}"#, *sent + 1);
             let tx = SimpleLedger.transaction(&tx).map_err(anyhow::Error::msg)?;
             inputs.put(Input::Command(Command::NewTx(tx)), None).await?;
         }
