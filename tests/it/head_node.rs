@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use hydrant::api::MAX_MESSAGE;
 use hydrant::event::StateEvent;
+use hydrant::offline::HydraKey;
 use hydrant::sink_store::SinkStore;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
@@ -456,6 +457,12 @@ fn a_log_of_another_head_or_ledger_is_refused() {
     let folder = running.kill();
     fs::remove_file(folder.path("data/hydra.sk")).unwrap();
     let output = folder.head(&[], &["--once"]).output().unwrap();
+    assert_exit(&output, 2);
+    assert!(stderr(&output).contains("put its key back"), "{}", stderr(&output));
+    assert!(!folder.path("data/hydra.sk").exists());
+    let other = folder.path("other.sk");
+    HydraKey::read_or_make(&other).unwrap();
+    let output = folder.head(&[], &["--once", "--hydra-signing-key", other.to_str().unwrap()]).output().unwrap();
     assert_exit(&output, 2);
     assert!(stderr(&output).contains("parties is configured as"), "{}", stderr(&output));
     assert!(stderr(&output).contains("--hydra-signing-key must be"), "{}", stderr(&output));

@@ -13,7 +13,7 @@ use hydrant::head::{ExpectedHead, HeadFollower};
 use hydrant::offline::ledger::{CardanoLedger, Ledger, ProtocolParameters, SimpleLedger};
 use hydrant::offline::{HeadLogic, HeadSource, HydraKey, InitialHead, OfflineHead};
 use hydrant::source::{LocalSource, Reopen};
-use hydrant::store::LocalLog;
+use hydrant::store::{LocalLog, LogFiles};
 use hydrant::stream::StreamFormat;
 
 use super::source::{Opened, stream};
@@ -117,7 +117,7 @@ fn open(
     );
     let key = match &args.hydra_signing_key {
         Some(path) => HydraKey::read(path)?,
-        None => HydraKey::read_or_make(&data.path().join("hydra.sk"))?,
+        None => own_key(&data.path().join("hydra.sk"), path)?,
     };
     say_rules(&*ledger);
     let initial = initial(args, &*ledger, key.vkey(), period, utxo.as_deref())?;
@@ -146,6 +146,21 @@ fn open(
         ..plan.source.head.clone()
     };
     Ok(Upstream { opened, api: ApiUpstream { reopen, follower, commands: Some(commands) }, expected })
+}
+
+/// The key in the data directory. It is made at a head's first start and never for a log that has one: nothing that a log holds would be signed
+/// by it.
+fn own_key(path: &Path, log: &Path) -> anyhow::Result<HydraKey> {
+    let files = LogFiles::new(log);
+    let has_begun = files.live().metadata().is_ok_and(|live| live.len() > 0)
+        || files.rotated().is_ok_and(|rotated| !rotated.is_empty());
+    anyhow::ensure!(
+        path.exists() || !has_begun,
+        "the key {} is missing, and the log {} has a head already: put its key back, or name it with --hydra-signing-key",
+        path.display(),
+        log.display()
+    );
+    Ok(HydraKey::read_or_make(path)?)
 }
 
 /// What the head opens with, should it open now.
