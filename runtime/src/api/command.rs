@@ -37,8 +37,30 @@ pub(super) fn read(text: &str, ledger: &dyn Ledger) -> Result<Command, String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
-    use crate::offline::ledger::SimpleLedger;
+    use crate::offline::ledger::{CardanoLedger, ProtocolParameters, SimpleLedger};
+
+    proptest! {
+        #[test]
+        fn whatever_is_sent_is_read_or_refused(
+            text in prop_oneof![".{0,100}", "[{}\":,0-9a-z]{0,60}"],
+            cut in any::<prop::sample::Index>(),
+            byte in any::<u8>(),
+        ) {
+            let cardano = CardanoLedger::new(ProtocolParameters::shipped().unwrap());
+            let ledgers: [&dyn Ledger; 2] = [&SimpleLedger, &cardano];
+            let mut whole = br#"{"tag":"NewTx","transaction":{"id":1,"inputs":[-1],"outputs":[2],"cborHex":"84a0a0f5f6"}}"#.to_vec();
+            let at = cut.index(whole.len());
+            whole[at] = byte;
+            for text in [&*text, &*String::from_utf8_lossy(&whole), &*String::from_utf8_lossy(&whole[..at])] {
+                for ledger in ledgers {
+                    prop_assert!(read(text, ledger).map_or_else(|reason| !reason.is_empty(), |_| true));
+                }
+            }
+        }
+    }
 
     #[test]
     fn commands_are_read_and_others_are_named() {

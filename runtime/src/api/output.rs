@@ -291,6 +291,32 @@ mod tests {
     }
 
     #[test]
+    fn members_of_any_other_type_are_told_as_they_stand_or_left_out() {
+        let anything = [
+            json!(null),
+            json!(-1.5e300),
+            json!("\u{1F600}\""),
+            json!([[]]),
+            json!({ "deadline": [], "confirmed": 7 }),
+        ];
+        let names = ["tx", "snapshot", "deposit", "state", "peer", "transaction", "validationError", "headId"];
+        for mapping in OUTPUTS {
+            for value in &anything {
+                let mut changed = json!({ "tag": mapping.from });
+                let paths = mapping.members.iter().filter_map(|member| member.path.first());
+                paths.chain(&names).for_each(|name| changed[*name] = value.clone());
+                let output = Outputs::default().of(&event(7, &changed)).unwrap().unwrap();
+                for with_utxo in [true, false] {
+                    let told: Value = serde_json::from_str(&output.json(with_utxo)).unwrap();
+                    assert_eq!((&told["tag"], &told["seq"]), (&json!(mapping.tag), &json!(7)), "{changed}");
+                }
+                output.concerns("addr_test1nobody");
+                assert!(!output.confirms("cd"));
+            }
+        }
+    }
+
+    #[test]
     fn an_address_is_looked_for_in_what_transactions_make() {
         let mut log = Vec::new();
         let sample = Sample { events: 400, seed: 5, schema: Schema::V1, checkpoint_every: None };
