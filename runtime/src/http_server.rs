@@ -7,6 +7,7 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use rustix::net::sockopt::set_tcp_user_timeout;
 use rustix::process::{Resource, getrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -15,7 +16,7 @@ use tokio::time::sleep;
 /// Connections that a listener has at one time, besides those that became WebSockets: more than whoever asks now and then makes.
 pub(crate) const MAX_CONNECTIONS: usize = 256;
 
-/// How long a connection may take to say what it wants, also the next time.
+/// How long a connection may take to say what it wants, also the next time, and how long to take nothing of what it is told.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long to wait after a connection could not be taken, such as for want of memory.
@@ -67,6 +68,10 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, bounds: Bounds)
 }
 
 async fn converse(connection: TcpStream, router: Router, patience: Duration) {
+    let unread = u32::try_from(patience.as_millis()).unwrap_or(u32::MAX);
+    if let Err(error) = set_tcp_user_timeout(&connection, unread) {
+        tracing::debug!("a connection may stay that takes nothing: {error}");
+    }
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(patience);
     let serving = http.serve_connection(TokioIo::new(connection), TowerToHyperService::new(router));
@@ -89,7 +94,8 @@ mod tests {
     async fn start(bounds: Bounds) -> (SocketAddr, JoinHandle<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let router = Router::new().route("/", get(|| async { "here" }));
+        let large = || async { "x".repeat(16 << 20) };
+        let router = Router::new().route("/", get(|| async { "here" })).route("/large", get(large));
         (address, tokio::spawn(serve(listener, router, bounds)))
     }
 
@@ -139,6 +145,22 @@ mod tests {
             let ended = timeout(Duration::from_secs(10), connection.read_to_end(&mut rest)).await;
             assert!(ended.is_ok(), "it is still open");
         }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_takes_nothing_of_its_answer_ends() {
+        let (address, _serving) = start(Bounds { connections: 1, patience: Duration::from_millis(300) }).await;
+        let mut unread = TcpStream::connect(address).await.unwrap();
+        rustix::net::sockopt::set_socket_recv_buffer_size(&unread, 4096).unwrap();
+        unread.write_all(b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        sleep(Duration::from_millis(50)).await;
+        assert_eq!(ask(&mut TcpStream::connect(address).await.unwrap()).await, "");
+        let again = async {
+            while !ask(&mut TcpStream::connect(address).await.unwrap()).await.ends_with("here") {
+                sleep(Duration::from_millis(50)).await;
+            }
+        };
+        timeout(Duration::from_secs(10), again).await.expect("there is room again");
     }
 
     #[test]

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hydrant::api::MAX_MESSAGE;
+use hydrant::api::{MAX_ANSWERS, MAX_MESSAGE};
 use hydrant::event::StateEvent;
 use hydrant::offline::HydraKey;
 use hydrant::sink_store::SinkStore;
@@ -449,6 +450,41 @@ fn connections_that_say_nothing_and_too_many_clients_leave_the_log_the_files_tha
     // Who comes when there is room again is served.
     drop((silent, clients));
     running.until("room", || Client::try_connect(address, "").is_some());
+}
+
+#[test]
+fn answers_that_nobody_reads_do_not_gather() {
+    const SILENT: usize = 100;
+    let outputs: Vec<String> = (0..500_000).map(|output| output.to_string()).collect();
+    let (running, address) = start_with(&format!("[{}]", outputs.join(",")), Folder::new(), &[], &[]);
+    let megabytes = || {
+        let status = fs::read_to_string(format!("/proc/{}/status", running.pid())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+        peak.unwrap().parse::<usize>().unwrap() / 1024
+    };
+    let mut client = Client::connect(address, "snapshot-utxo=no");
+    client.until("Greetings");
+    // Each answer has some seven megabytes.
+    let answer = ask(address, "GET", "/head", "").1.to_string().len() >> 20;
+    assert!(answer >= 6, "{answer} MB");
+    let before = megabytes();
+    let silent: Vec<TcpStream> = (0..SILENT)
+        .map(|_| {
+            let mut stream = TcpStream::connect(address).unwrap();
+            // What the system takes for somebody who does not read has been sent.
+            rustix::net::sockopt::set_socket_recv_buffer_size(&stream, 4096).unwrap();
+            stream.write_all(b"GET /head HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+            stream
+        })
+        .collect();
+    thread::sleep(Duration::from_secs(2));
+    let grown = megabytes() - before;
+    assert!(grown < (MAX_ANSWERS + 20) * answer, "{grown} MB more for {SILENT} answers of {answer} MB");
+    // The head goes on meanwhile, and once they are gone others are answered.
+    client.send(&new_tx(1, &[1], &[500_001]));
+    client.until("TxValid");
+    drop(silent);
+    assert_eq!(ask(address, "GET", "/snapshot/utxo", "").0, 200);
 }
 
 #[test]

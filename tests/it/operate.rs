@@ -41,6 +41,10 @@ impl Running {
     }
 
     /// Whatever this command starts.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn of(folder: Folder, mut command: Command) -> Self {
         let mut child = command.spawn().unwrap();
         let errors = BufReader::new(child.stderr.take().unwrap());
@@ -114,7 +118,7 @@ impl Running {
     /// Ctrl-C; the exit code, and how long it took.
     fn interrupt(&mut self) -> (Option<i32>, Duration) {
         let start = Instant::now();
-        assert!(Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap().success());
+        assert!(Command::new("kill").args(["-INT", &self.pid().to_string()]).status().unwrap().success());
         (self.child.wait().unwrap().code(), start.elapsed())
     }
 }

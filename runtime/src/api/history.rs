@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::output::{Output, Outputs};
+use super::places::Place;
 use crate::event::{Position, StateEvent};
 use crate::source::{EventSource, Next, Reopen, SourceError};
 
@@ -13,13 +14,14 @@ pub(super) struct History {
     outputs: Outputs,
     ahead: VecDeque<StateEvent>,
     read: Option<Position>,
+    _turn: Place,
 }
 
 impl History {
-    pub(super) async fn open(reopen: &Reopen) -> Result<Self, SourceError> {
+    pub(super) async fn open(reopen: &Reopen, turn: Place) -> Result<Self, SourceError> {
         let mut source = reopen.reader();
         source.open().await?;
-        Ok(Self { source, outputs: Outputs::default(), ahead: VecDeque::new(), read: None })
+        Ok(Self { source, outputs: Outputs::default(), ahead: VecDeque::new(), read: None, _turn: turn })
     }
 
     /// The next output up to a position; none after the last. Events from there on are kept for the next call.

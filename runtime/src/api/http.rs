@@ -4,15 +4,18 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
+use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tower_http::timeout::RequestBodyTimeoutLayer;
 
 use super::hub::Subscription;
+use super::places::Place;
 use super::socket::MAX_MESSAGE;
 use super::{Shared, snapshot};
 use crate::head::{HeadFold, HeadState, first_of};
@@ -47,7 +50,8 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
 /// What is answered, or why not.
 type Answer = Result<Response, Response>;
 
-fn json(status: StatusCode, body: String) -> Response {
+fn json(status: StatusCode, body: impl Into<Body>) -> Response {
+    let body: Body = body.into();
     (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
@@ -62,11 +66,25 @@ async fn folded(shared: &Shared) -> Result<HeadFold, Response> {
     fold.ok_or_else(|| error(StatusCode::SERVICE_UNAVAILABLE, "the state of the head is not known"))
 }
 
+/// An answer that takes a place until it was sent.
+struct Placed {
+    body: String,
+    _place: Place,
+}
+
+impl AsRef<[u8]> for Placed {
+    fn as_ref(&self) -> &[u8] {
+        self.body.as_bytes()
+    }
+}
+
 /// An answer made of the head's state; 404 where there is nothing of the kind.
 async fn of_state(shared: &Shared, what: &str, answer: impl FnOnce(&HeadState) -> Option<String>) -> Answer {
+    let place = shared.answers.wait().await;
     let fold = folded(shared).await?;
     let nothing = || error(StatusCode::NOT_FOUND, &format!("the head is {}: it has no {what}", fold.head().tag()));
-    answer(fold.head()).map(|body| json(StatusCode::OK, body)).ok_or_else(nothing)
+    let body = answer(fold.head()).ok_or_else(nothing)?;
+    Ok(json(StatusCode::OK, Bytes::from_owner(Placed { body, _place: place })))
 }
 
 async fn head(State(shared): State<Arc<Shared>>) -> Answer {

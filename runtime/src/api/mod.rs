@@ -37,7 +37,7 @@ use server::Serving;
 
 pub use hub::{MAX_BACKLOG, MAX_BACKLOG_BYTES};
 pub use network::MAX_PEERS;
-pub use places::MAX_CLIENTS;
+pub use places::{MAX_ANSWERS, MAX_CLIENTS, MAX_HISTORIES};
 pub use socket::MAX_MESSAGE;
 
 /// What the API serves besides the events that are put to it.
@@ -68,7 +68,9 @@ pub struct ApiCommands {
 #[derive(Debug)]
 struct Shared {
     hub: Hub,
-    places: Places,
+    clients: Places,
+    answers: Places,
+    histories: Places,
     upstream: ApiUpstream,
     /// When the head was initialised, as JSON.
     initialised: Mutex<Option<String>>,
@@ -95,8 +97,15 @@ impl ApiSink {
     pub fn new(address: SocketAddr, upstream: ApiUpstream) -> Self {
         let network = upstream.commands.as_ref().map_or_else(NetworkInfo::default, |_| NetworkInfo::of_one_party());
         let network = Mutex::new(network);
-        let (hub, places) = (Hub::default(), Places::default());
-        let shared = Shared { hub, places, upstream, initialised: Mutex::default(), network };
+        let shared = Shared {
+            hub: Hub::default(),
+            clients: Places::for_clients(),
+            answers: Places::new(MAX_ANSWERS),
+            histories: Places::new(MAX_HISTORIES),
+            upstream,
+            initialised: Mutex::default(),
+            network,
+        };
         Self { address, shared: Arc::new(shared), outputs: Outputs::default(), serving: None }
     }
 

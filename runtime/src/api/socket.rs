@@ -73,8 +73,8 @@ async fn connect(
     Query(wishes): Query<Wishes>,
     State(shared): State<Arc<Shared>>,
 ) -> Response {
-    let Some(place) = shared.places.take() else {
-        let problem = format!("there are {} clients already", shared.places.most);
+    let Some(place) = shared.clients.take() else {
+        let problem = format!("there are {} clients already", shared.clients.most);
         return (StatusCode::SERVICE_UNAVAILABLE, problem).into_response();
     };
     upgrade.max_message_size(MAX_MESSAGE).max_frame_size(MAX_MESSAGE).on_upgrade(|socket| async move {
@@ -123,7 +123,8 @@ impl Client {
         self.shared.upstream.follower.caught_up().await;
         let mut history = None;
         if self.wishes.wants_history() {
-            history = Some(History::open(&self.shared.upstream.reopen).await?);
+            let turn = self.shared.histories.wait().await;
+            history = Some(History::open(&self.shared.upstream.reopen, turn).await?);
             // The long part first, while nothing gathers for this client.
             self.tell_history(&mut history, self.shared.hub.last()).await?;
         }
@@ -140,9 +141,11 @@ impl Client {
         self.tell_history(history, subscription.after).await?;
         *history = None;
         let commands = self.shared.upstream.commands.clone();
+        let place = self.shared.answers.wait().await;
         let fold = self.shared.upstream.follower.folded().await;
         let greetings = greetings(fold.as_ref(), commands.as_ref(), &self.shared.network(), self.wishes.wants_utxo());
         self.send(greetings).await?;
+        drop((place, fold));
         let mut ping = interval(PING);
         loop {
             tokio::select! {
@@ -212,6 +215,7 @@ impl Client {
     }
 
     async fn refuse(&mut self, refused: &Refused) -> Result<(), Farewell> {
+        let _place = self.shared.answers.wait().await;
         let state = self.shared.upstream.follower.state().await;
         self.send(answer::command_failed(&refused.command, state.as_ref(), &refused.reason)).await
     }
