@@ -12,12 +12,16 @@ use rustix::process::{Resource, getrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
+use tower_http::timeout::RequestBodyTimeoutLayer;
 
 /// Connections that a listener has at one time, besides those that became WebSockets: more than whoever asks now and then makes.
 pub(crate) const MAX_CONNECTIONS: usize = 256;
 
 /// How long a connection may take to say what it wants, also the next time, and how long to take nothing of what it is told.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// After this time in which nothing more came of a request's body it is given up.
+const BODY: Duration = Duration::from_secs(10);
 
 /// How long to wait after a connection could not be taken, such as for want of memory.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -33,16 +37,18 @@ pub(crate) fn files(wanted: usize, part: u64) -> usize {
 pub(crate) struct Bounds {
     connections: usize,
     patience: Duration,
+    body: Duration,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { connections: files(MAX_CONNECTIONS, 8), patience: PATIENCE }
+        Self { connections: files(MAX_CONNECTIONS, 8), patience: PATIENCE, body: BODY }
     }
 }
 
 /// Serves until it is dropped, and every connection with it that did not become a WebSocket.
 pub(crate) async fn serve(listener: TcpListener, router: Router, bounds: Bounds) {
+    let router = router.layer(RequestBodyTimeoutLayer::new(bounds.body));
     let (mut connections, mut is_full) = (JoinSet::new(), false);
     loop {
         tokio::select! {
@@ -84,7 +90,7 @@ async fn converse(connection: TcpStream, router: Router, patience: Duration) {
 mod tests {
     use std::net::SocketAddr;
 
-    use axum::routing::get;
+    use axum::routing::{get, post};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::task::JoinHandle;
     use tokio::time::timeout;
@@ -96,6 +102,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let large = || async { "x".repeat(16 << 20) };
         let router = Router::new().route("/", get(|| async { "here" })).route("/large", get(large));
+        let router = router.route("/text", post(|_: String| async { "whole" }));
         (address, tokio::spawn(serve(listener, router, bounds)))
     }
 
@@ -110,7 +117,7 @@ mod tests {
 
     #[tokio::test]
     async fn connections_beyond_the_bound_end_at_once_and_one_that_ends_makes_room() {
-        let bounds = Bounds { connections: 3, patience: PATIENCE };
+        let bounds = Bounds { connections: 3, ..Bounds::default() };
         let (address, _serving) = start(bounds).await;
         let mut open = Vec::new();
         for _ in 0..bounds.connections {
@@ -131,7 +138,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_that_says_nothing_ends_and_one_that_asks_again_in_time_stays() {
-        let (address, _serving) = start(Bounds { connections: 3, patience: Duration::from_millis(300) }).await;
+        let (address, _serving) =
+            start(Bounds { connections: 3, patience: Duration::from_millis(300), body: BODY }).await;
         let (mut silent, mut asking) =
             (TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap());
         let mut slow = TcpStream::connect(address).await.unwrap();
@@ -148,8 +156,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_request_whose_body_does_not_come_is_given_up() {
+        let bounds = Bounds { connections: 3, patience: PATIENCE, body: Duration::from_millis(300) };
+        let (address, _serving) = start(bounds).await;
+        let mut slow = TcpStream::connect(address).await.unwrap();
+        slow.write_all(b"POST /text HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nhalf").await.unwrap();
+        let mut answer = String::new();
+        let ended = timeout(Duration::from_secs(10), slow.read_to_string(&mut answer)).await;
+        assert!(ended.is_ok() && !answer.contains("whole"), "{answer}");
+    }
+
+    #[tokio::test]
     async fn a_connection_that_takes_nothing_of_its_answer_ends() {
-        let (address, _serving) = start(Bounds { connections: 1, patience: Duration::from_millis(300) }).await;
+        let (address, _serving) =
+            start(Bounds { connections: 1, patience: Duration::from_millis(300), body: BODY }).await;
         let mut unread = TcpStream::connect(address).await.unwrap();
         rustix::net::sockopt::set_socket_recv_buffer_size(&unread, 4096).unwrap();
         unread.write_all(b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();

@@ -3,6 +3,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -15,18 +16,18 @@ use crate::operate::Running;
 pub(crate) struct Client(pub(crate) WebSocket<TcpStream>);
 
 impl Client {
+    #[track_caller]
     pub(crate) fn connect(address: SocketAddr, query: &str) -> Self {
-        let stream = TcpStream::connect(address).unwrap_or_else(|error| panic!("{address}: {error}"));
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Self(client(format!("ws://{address}/?{query}"), stream).unwrap().0)
+        Self::try_connect(address, query).unwrap_or_else(|error| panic!("{address}: {error}"))
     }
 
-    /// As [`connect`](Self::connect); nothing if the node turns the client away.
-    pub(crate) fn try_connect(address: SocketAddr, query: &str) -> Option<Self> {
-        let stream = TcpStream::connect(address).ok()?;
+    /// As [`connect`](Self::connect); why not, if the node turns the client away.
+    pub(crate) fn try_connect(address: SocketAddr, query: &str) -> Result<Self, String> {
+        let stream = TcpStream::connect(address).map_err(|error| error.to_string())?;
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        client(format!("ws://{address}/?{query}"), stream).ok().map(|(socket, _)| Self(socket))
+        stream.set_nodelay(true).unwrap();
+        let connected = client(format!("ws://{address}/?{query}"), stream).map_err(|error| error.to_string());
+        connected.map(|(socket, _)| Self(socket))
     }
 
     pub(crate) fn send(&mut self, command: &Value) {
@@ -67,7 +68,12 @@ impl Client {
 /// A head with these outputs, and where its API listens.
 pub(crate) fn start_with(utxo: &str, folder: Folder, sinks: &[&str], more: &[&str]) -> (Running, SocketAddr) {
     let utxo = folder.file("utxo.json", utxo).display().to_string();
-    let mut command = folder.head(sinks, &[&["--initial-utxo", &utxo], more].concat());
+    let command = folder.head(sinks, &[&["--initial-utxo", &utxo], more].concat());
+    start_by(command, folder)
+}
+
+/// As [`start_with`], by a command.
+pub(crate) fn start_by(mut command: Command, folder: Folder) -> (Running, SocketAddr) {
     let stdout = OpenOptions::new().create(true).append(true).open(folder.path("stdout")).unwrap();
     command.stdout(stdout);
     let running = Running::of(folder, command);

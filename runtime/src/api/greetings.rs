@@ -36,7 +36,8 @@ pub(super) fn greetings(
         );
         members.extend(fold.current_slot().map(|slot| ("currentSlot", to_json(slot))));
         members.extend(head.head_id().map(|id| ("hydraHeadId", quoted(id))));
-        members.extend(snapshot::utxo(head).filter(|_| with_utxo).map(|utxo| ("snapshotUtxo", utxo)));
+        let utxo = if with_utxo { snapshot::utxo(head) } else { None };
+        members.extend(utxo.map(|utxo| ("snapshotUtxo", utxo)));
     }
     members.sort_unstable_by_key(|(name, _)| *name);
     object(members.iter().map(|(name, json)| (*name, json.as_str())))

@@ -12,7 +12,6 @@ use axum::routing::{delete, get, post};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
-use tower_http::timeout::RequestBodyTimeoutLayer;
 
 use super::hub::Subscription;
 use super::places::Place;
@@ -24,9 +23,6 @@ use crate::offline::{Answers, Command, Input};
 
 /// How long a transaction that was sent may take to be in a snapshot before its sender is told that it is only submitted.
 const CONFIRM: Duration = Duration::from_secs(10);
-
-/// After this time in which nothing more came of a request's body it is given up.
-const BODY: Duration = Duration::from_secs(10);
 
 pub(super) fn routes() -> Router<Arc<Shared>> {
     Router::new()
@@ -43,7 +39,6 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route("/cardano-transaction", post(needs_a_chain))
         .route("/transaction", post(transaction))
         .fallback(unknown)
-        .layer(RequestBodyTimeoutLayer::new(BODY))
         .layer(DefaultBodyLimit::max(MAX_MESSAGE))
 }
 

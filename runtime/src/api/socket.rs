@@ -18,6 +18,7 @@ use super::greetings::greetings;
 use super::history::History;
 use super::hub::{Subscription, Told};
 use super::output::Output;
+use super::places::Place;
 use super::{Shared, answer, command};
 use crate::event::Position;
 use crate::offline::{Answers, Input, Refused};
@@ -73,17 +74,17 @@ async fn connect(
     Query(wishes): Query<Wishes>,
     State(shared): State<Arc<Shared>>,
 ) -> Response {
-    let Some(place) = shared.clients.take() else {
+    let place = shared.clients.take();
+    if place.is_none() {
         let problem = format!("there are {} clients already", shared.clients.most);
         return (StatusCode::SERVICE_UNAVAILABLE, problem).into_response();
-    };
+    }
     upgrade.max_message_size(MAX_MESSAGE).max_frame_size(MAX_MESSAGE).on_upgrade(|socket| async move {
         let (answers, answered) = mpsc::channel(ANSWERS);
-        let mut client = Client { socket, wishes, shared, answers, answered, heard: Instant::now() };
+        let mut client = Client { socket, wishes, shared, answers, answered, heard: Instant::now(), _place: place };
         if let Err(farewell) = client.serve().await {
             client.say(farewell).await;
         }
-        drop(place);
     })
 }
 
@@ -115,6 +116,7 @@ struct Client {
     answers: mpsc::Sender<Refused>,
     answered: mpsc::Receiver<Refused>,
     heard: Instant,
+    _place: Place,
 }
 
 impl Client {
@@ -140,12 +142,7 @@ impl Client {
     async fn live(&mut self, history: &mut Option<History>, subscription: &mut Subscription) -> Result<(), Farewell> {
         self.tell_history(history, subscription.after).await?;
         *history = None;
-        let commands = self.shared.upstream.commands.clone();
-        let place = self.shared.answers.wait().await;
-        let fold = self.shared.upstream.follower.folded().await;
-        let greetings = greetings(fold.as_ref(), commands.as_ref(), &self.shared.network(), self.wishes.wants_utxo());
-        self.send(greetings).await?;
-        drop((place, fold));
+        self.greet().await?;
         let mut ping = interval(PING);
         loop {
             tokio::select! {
@@ -164,6 +161,14 @@ impl Client {
                 }
             }
         }
+    }
+
+    async fn greet(&mut self) -> Result<(), Farewell> {
+        let _place = self.shared.answers.wait().await;
+        let fold = self.shared.upstream.follower.folded().await;
+        let commands = self.shared.upstream.commands.as_ref();
+        let greetings = greetings(fold.as_ref(), commands, &self.shared.network(), self.wishes.wants_utxo());
+        self.send(greetings).await
     }
 
     async fn tell_history(&mut self, history: &mut Option<History>, until: Option<Position>) -> Result<(), Farewell> {

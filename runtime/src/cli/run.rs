@@ -69,12 +69,17 @@ pub(super) fn run(args: RunArgs) -> Result<Exit, Failure> {
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    // Each client of the API takes some files, and systems begin with 1,024 for the sake of programs that use `select`.
+    allow_files();
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Exit::SinkFailed.because())
+}
+
+/// Lets this process open as many files as it may: each client of the API takes some, and systems begin with 1,024 for the sake of programs that
+/// use `select`.
+fn allow_files() {
     let files = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files }) {
         tracing::debug!("this process cannot open more files than it could at start: {error}");
     }
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Exit::SinkFailed.because())
 }
 
 /// Flags over environment (both are in `args`) over file over defaults.
