@@ -233,9 +233,9 @@ fn an_answer_that_drips_is_given_up_and_one_in_time_is_not() {
     });
     let url = server.url("127.0.0.1");
     let timed = |timeout: &str| {
+        let asks = sink(grants(&[&url], &[]), &[("http-timeout", timeout)], &[("urls", &url)]);
         let begun = Instant::now();
-        let limits = [("http-timeout", timeout)];
-        (put(sink(grants(&[&url], &[]), &limits, &[("urls", &url)])), begun.elapsed())
+        (put(asks), begun.elapsed())
     };
     let (lines, _) = timed("60s");
     says(&lines, &["= 200 100 bytes"]);

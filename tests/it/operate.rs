@@ -426,25 +426,34 @@ fn no_hostile_guest_keeps_the_operator_from_being_answered_and_obeyed() {
         let good = wasm("no-op", "name=good");
         let mut running = Running::start(with_log(&lines(0..3)), &[&sink, &good], &[]);
         running.until_at("good", "2");
-        let answered = |what: &str, arguments: &[&str], within: Duration| {
+        let bounded = Duration::from_secs(25);
+        let answered = |what: &str, arguments: &[&str]| {
             let start = Instant::now();
             let output = running.ask(arguments);
-            assert!(start.elapsed() < within, "{name}: {what} took {:?}", start.elapsed());
-            output
+            let took = start.elapsed();
+            assert!(took < bounded, "{name}: {what} took {took:?}");
+            (output, took)
         };
-        let quick = Duration::from_millis(if cfg!(debug_assertions) { 500 } else { 100 });
-        for _ in 0..5 {
-            assert_exit(&answered("status", &["status"], quick), 0);
-        }
-        let bounded = Duration::from_secs(25);
+        // The middle of five: a process that asks may have to be read from disk before.
+        let is_answered_at_once = || {
+            let mut took = [(); 5].map(|()| {
+                let (output, took) = answered("status", &["status"]);
+                assert_exit(&output, 0);
+                took
+            });
+            took.sort();
+            let quick = Duration::from_millis(if cfg!(debug_assertions) { 500 } else { 100 });
+            assert!(took[2] < quick, "{name}: status took {took:?}");
+        };
+        is_answered_at_once();
         // A swap may be refused, if the running version cannot be brought to rest; it must not hang.
-        answered("swap", &["swap", &name, &path("no-op")], bounded);
-        assert_exit(&answered("status", &["status"], quick), 0);
-        assert_exit(&answered("pause", &["pause", &name], bounded), 0);
+        answered("swap", &["swap", &name, &path("no-op")]);
+        is_answered_at_once();
+        assert_exit(&answered("pause", &["pause", &name]).0, 0);
         assert_eq!(running.status(&name)["state"], "paused");
         let (code, took) = running.interrupt();
         assert_eq!(code, Some(0), "{name}");
-        assert!(took < Duration::from_secs(25), "{name}: Ctrl-C took {took:?}");
+        assert!(took < bounded, "{name}: Ctrl-C took {took:?}");
     }
 }
 
