@@ -1,6 +1,8 @@
 //! Serves HTTP to a bounded number of connections, so that whoever can reach a listener cannot use up the files that this process may open: the
 //! log needs some too.
 
+use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
@@ -10,9 +12,11 @@ use hyper_util::service::TowerToHyperService;
 use rustix::net::sockopt::set_tcp_user_timeout;
 use rustix::process::{Resource, getrlimit};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::sleep;
 use tower_http::timeout::RequestBodyTimeoutLayer;
+
+use crate::own_listeners::OwnListener;
 
 /// Connections that a listener has at one time, besides those that became WebSockets: more than whoever asks now and then makes.
 pub(crate) const MAX_CONNECTIONS: usize = 256;
@@ -34,7 +38,7 @@ pub(crate) fn files(wanted: usize, part: u64) -> usize {
 
 /// What connections may do.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Bounds {
+struct Bounds {
     connections: usize,
     patience: Duration,
     body: Duration,
@@ -46,8 +50,30 @@ impl Default for Bounds {
     }
 }
 
-/// Serves until it is dropped, and every connection with it that did not become a WebSocket.
-pub(crate) async fn serve(listener: TcpListener, router: Router, bounds: Bounds) {
+/// A listener with its connections that did not become WebSockets; both end when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Serving {
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    task: JoinHandle<()>,
+    _own: OwnListener,
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Serves on an address.
+pub(crate) async fn listen(address: SocketAddr, router: Router) -> io::Result<Serving> {
+    let listener = TcpListener::bind(address).await?;
+    let address = listener.local_addr()?;
+    let task = tokio::spawn(serve(listener, router, Bounds::default()));
+    Ok(Serving { address, task, _own: OwnListener::at(address) })
+}
+
+async fn serve(listener: TcpListener, router: Router, bounds: Bounds) {
     let router = router.layer(RequestBodyTimeoutLayer::new(bounds.body));
     let (mut connections, mut is_full) = (JoinSet::new(), false);
     loop {
@@ -88,11 +114,8 @@ async fn converse(connection: TcpStream, router: Router, patience: Duration) {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
-
     use axum::routing::{get, post};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::task::JoinHandle;
     use tokio::time::timeout;
 
     use super::*;
@@ -138,15 +161,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_that_says_nothing_ends_and_one_that_asks_again_in_time_stays() {
-        let (address, _serving) =
-            start(Bounds { connections: 3, patience: Duration::from_millis(300), body: BODY }).await;
+        let (address, _serving) = start(Bounds { connections: 3, patience: Duration::from_secs(1), body: BODY }).await;
         let (mut silent, mut asking) =
             (TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap());
         let mut slow = TcpStream::connect(address).await.unwrap();
         slow.write_all(b"GET / HT").await.unwrap();
         for _ in 0..6 {
             assert!(ask(&mut asking).await.ends_with("here"));
-            sleep(Duration::from_millis(100)).await;
+            sleep(Duration::from_millis(300)).await;
         }
         for connection in [&mut silent, &mut slow] {
             let mut rest = Vec::new();
@@ -168,8 +190,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_that_takes_nothing_of_its_answer_ends() {
-        let (address, _serving) =
-            start(Bounds { connections: 1, patience: Duration::from_millis(300), body: BODY }).await;
+        let (address, _serving) = start(Bounds { connections: 1, patience: Duration::from_secs(1), body: BODY }).await;
         let mut unread = TcpStream::connect(address).await.unwrap();
         rustix::net::sockopt::set_socket_recv_buffer_size(&unread, 4096).unwrap();
         unread.write_all(b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();

@@ -11,12 +11,11 @@ use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
 
 use super::routes::Admin;
-use crate::http_server;
-use crate::own_listeners::OwnListener;
+use crate::http_server::{self, Serving};
 
 /// Why the API cannot listen.
 #[derive(Debug, thiserror::Error)]
@@ -53,21 +52,35 @@ pub(super) const MIN_TOKEN: usize = 16;
 
 /// A listening API; it ends when this is dropped.
 #[derive(Debug)]
-pub struct Listening {
-    task: JoinHandle<()>,
-    socket: Option<PathBuf>,
-    _own: Option<OwnListener>,
+pub struct Listening(Listener);
+
+impl Listening {
     /// The address, for TCP.
-    pub address: Option<SocketAddr>,
+    pub fn address(&self) -> Option<SocketAddr> {
+        match &self.0 {
+            Listener::Unix(_) => None,
+            Listener::Tcp(serving) => Some(serving.address),
+        }
+    }
 }
 
-impl Drop for Listening {
+#[derive(Debug)]
+enum Listener {
+    Unix(#[expect(dead_code, reason = "ends the listener when it is dropped")] UnixSocket),
+    Tcp(Serving),
+}
+
+#[derive(Debug)]
+struct UnixSocket {
+    path: PathBuf,
+    task: JoinHandle<()>,
+}
+
+impl Drop for UnixSocket {
     fn drop(&mut self) {
         self.task.abort();
-        if let Some(socket) = &self.socket {
-            // Left behind by a crash, it is replaced at the next start.
-            let _ = fs::remove_file(socket);
-        }
+        // Left behind by a crash, it is replaced at the next start.
+        let _ = fs::remove_file(&self.path);
     }
 }
 
@@ -107,7 +120,7 @@ pub async fn listen_unix(admin: Admin, path: &Path) -> Result<Listening, ListenE
             tracing::error!("the admin API ended: {error}");
         }
     });
-    Ok(Listening { task, socket: Some(path.to_owned()), _own: None, address: None })
+    Ok(Listening(Listener::Unix(UnixSocket { path: path.to_owned(), task })))
 }
 
 /// Listens on an address; every request has to carry the token of this file as `Authorization: Bearer TOKEN`.
@@ -117,12 +130,10 @@ pub async fn listen_unix(admin: Admin, path: &Path) -> Result<Listening, ListenE
 /// [`ListenError`].
 pub async fn listen_tcp(admin: Admin, address: SocketAddr, token_file: &Path) -> Result<Listening, ListenError> {
     let token = read_token(token_file)?;
-    let failed = |source| ListenError::Bind { place: address.to_string(), source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
     let router = admin.router().layer(from_fn_with_state(Sha256::digest(token.as_bytes()).to_vec(), with_token));
-    let task = tokio::spawn(http_server::serve(listener, router, http_server::Bounds::default()));
-    Ok(Listening { task, socket: None, _own: Some(OwnListener::at(address)), address: Some(address) })
+    let serving = http_server::listen(address, router).await;
+    let serving = serving.map_err(|source| ListenError::Bind { place: address.to_string(), source })?;
+    Ok(Listening(Listener::Tcp(serving)))
 }
 
 pub(super) fn read_token(path: &Path) -> Result<String, ListenError> {

@@ -12,17 +12,19 @@ mod hub;
 mod network;
 mod output;
 mod places;
-mod server;
 mod snapshot;
 mod socket;
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use tower_http::cors::CorsLayer;
 
 use crate::event::StateEvent;
 use crate::head::HeadFollower;
+use crate::http_server::{self, Serving};
 use crate::offline::HeadInputs;
 use crate::offline::ledger::Ledger;
 use crate::sink::{Ack, CloseReason, Delivery, EventSink, OpenInfo, Opened, SinkError};
@@ -33,7 +35,6 @@ use hub::Hub;
 use network::NetworkInfo;
 use output::Outputs;
 use places::Places;
-use server::Serving;
 
 pub use hub::{MAX_BACKLOG, MAX_BACKLOG_BYTES};
 pub use network::MAX_PEERS;
@@ -127,9 +128,7 @@ impl EventSink for ApiSink {
             return Err(SinkError::Fatal { message });
         }
         if self.serving.is_none() {
-            let serving = server::serve(self.address, Arc::clone(&self.shared)).await.map_err(SinkError::target)?;
-            tracing::info!("API on http://{0} and ws://{0}", serving.address);
-            self.serving = Some(serving);
+            self.serving = Some(self.listen().await.map_err(SinkError::target)?);
         }
         Ok(Opened::Beginning)
     }
@@ -160,6 +159,16 @@ impl EventSink for ApiSink {
 }
 
 impl ApiSink {
+    async fn listen(&self) -> io::Result<Serving> {
+        // As hydra-node has it: any page may ask. Whoever may not reach the node has to be kept from its address.
+        let routes = http::routes().merge(socket::route()).layer(CorsLayer::permissive());
+        let serving = http_server::listen(self.address, routes.with_state(Arc::clone(&self.shared))).await;
+        let serving = serving
+            .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {}: {error}", self.address)))?;
+        tracing::info!("API on http://{0} and ws://{0}", serving.address);
+        Ok(serving)
+    }
+
     /// A head's first event has the time that `/head-initialization` tells: until 1.x that it was initialised, since 2.0 that it opened.
     fn note_opening(&self, event: &StateEvent) {
         let mut initialised = self.shared.initialised.lock().unwrap_or_else(PoisonError::into_inner);

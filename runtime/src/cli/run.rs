@@ -203,7 +203,7 @@ async fn operate(
     listening.push(unix.map_err(Exit::Usage.because())?);
     if let Some((address, token_file)) = listen {
         let tcp = listen_tcp(api, address, &token_file).await.map_err(Exit::Usage.because())?;
-        tracing::info!("admin API on {}", tcp.address.unwrap_or(address));
+        tracing::info!("admin API on {}", tcp.address().unwrap_or(address));
         listening.push(tcp);
     }
     let mut watches = JoinSet::new();
