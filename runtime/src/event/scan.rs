@@ -7,7 +7,7 @@
 
 use std::ops::{ControlFlow, Range};
 
-use super::structure::{BLOCK, Quotes, Structure, block_at, inside};
+use super::structure::{BLOCK, Quotes, Structure, inside};
 use super::time::Time;
 
 /// Why a line is not a state event.
@@ -283,14 +283,10 @@ impl<'a> Cursor<'a> {
     /// As [`nested`](Self::nested), a block at a time.
     fn nested_without_escapes(&mut self) -> Result<(), EnvelopeError> {
         let (mut depth, mut in_string) = (0, 0);
-        while let Some(block) = block_at(self.bytes, self.at) {
-            let Structure { quotes, opens, closes } = Structure::of(&block);
+        while let Some(Structure { quotes, opens, closes }) = Structure::at(self.bytes, self.at) {
             let strings = inside(quotes) ^ in_string;
             in_string = if strings >> (BLOCK - 1) == 1 { u64::MAX } else { 0 };
-            let (opens, closes) = (opens & !strings, closes & !strings);
-            if closes.count_ones() < depth {
-                depth = depth + opens.count_ones() - closes.count_ones();
-            } else if let Some(end) = end_of_value(opens, closes, &mut depth) {
+            if let Some(end) = end_of_value(opens & !strings, closes & !strings, &mut depth) {
                 self.at += end;
                 self.quotes = Quotes::from(self.bytes, self.at);
                 return Ok(());
@@ -332,17 +328,14 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// Follows a block's brackets; where the value has ended, counted from the block's start.
+/// Follows a block's brackets; where the value has ended, counted from the block's start. The first bracket of a value opens it. Most blocks have
+/// few, and counting them first, to pass over those that cannot end the value, costs more than it saves.
 fn end_of_value(opens: u64, closes: u64, depth: &mut u32) -> Option<usize> {
     let mut brackets = opens | closes;
     while brackets != 0 {
         let bracket = brackets & brackets.wrapping_neg();
         brackets ^= bracket;
-        if opens & bracket != 0 {
-            *depth += 1;
-            continue;
-        }
-        *depth = depth.checked_sub(1)?;
+        *depth = if opens & bracket != 0 { *depth + 1 } else { depth.saturating_sub(1) };
         if *depth == 0 {
             return Some(bracket.trailing_zeros() as usize + 1);
         }
