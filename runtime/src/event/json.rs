@@ -3,7 +3,7 @@
 use std::ops::{ControlFlow, Range};
 
 use super::StateEvent;
-use super::scan::{Cursor, EnvelopeError, MemberEnds};
+use super::scan::{ChangePlaces, Cursor, EnvelopeError};
 use super::text::Text;
 
 /// A text that is no JSON value of the kind that is asked for.
@@ -17,16 +17,21 @@ impl Text {
     /// Walks the members of an object in their order.
     pub(crate) fn members(&self, visit: Visit<'_>) -> Result<(), NotJson> {
         let mut cursor = Cursor::new(self.as_bytes());
-        if self.walk(&mut cursor, MemberEnds::default(), visit)?.is_continue() {
+        if self.walk(&mut cursor, ChangePlaces::default(), visit)?.is_continue() {
             cursor.end()?;
         }
         Ok(())
     }
 
-    fn walk(&self, cursor: &mut Cursor<'_>, ends: MemberEnds, visit: Visit<'_>) -> Result<ControlFlow<()>, NotJson> {
+    fn walk(
+        &self,
+        cursor: &mut Cursor<'_>,
+        places: ChangePlaces,
+        visit: Visit<'_>,
+    ) -> Result<ControlFlow<()>, NotJson> {
         let mut member = 0;
         cursor.members_at(|cursor, key| {
-            let value = cursor.value_until(ends.get(member))?;
+            let value = cursor.value_until(places.end(member))?;
             member += 1;
             Ok(visit(self.get(key).unwrap_or_default(), value))
         })
@@ -47,31 +52,19 @@ impl Text {
 }
 
 impl StateEvent {
-    /// Walks the members of the StateChanged; places are those in the event's text. What ends where was found when the event was read.
+    /// Walks the members of the StateChanged; places are those in the event's text. Where it begins and what ends where was found when the
+    /// event was read. An output of the API has none.
     pub(crate) fn state_changed(&self, visit: Visit<'_>) -> Result<(), NotJson> {
-        let text = self.text();
-        let mut cursor = Cursor::knowing(text.as_bytes(), self.escapes);
-        let walked = cursor.members_at(|cursor, key| {
-            if text.part(key) == b"stateChanged" {
-                let _ = text.walk(cursor, self.member_ends, visit)?;
-                return Ok(ControlFlow::Break(()));
-            }
-            cursor.value_at()?;
-            Ok(ControlFlow::Continue(()))
-        });
-        walked.map(drop)
+        let Some(begin) = self.change.begin() else { return Ok(()) };
+        let mut cursor = Cursor::within(self.text().as_bytes(), begin, self.escapes);
+        self.text().walk(&mut cursor, self.change, visit).map(drop)
     }
 
     /// The text of the StateChanged.
     pub(crate) fn state_changed_text(&self) -> Result<Text, NotJson> {
-        let mut found = None;
-        self.text().members(&mut |key, value| {
-            if key == "stateChanged" {
-                found = Some(self.text().sub(value));
-            }
-            ControlFlow::Continue(())
-        })?;
-        found.ok_or(NotJson::NoTag)
+        let begin = self.change.begin().ok_or(NotJson::NoTag)?;
+        let change = Cursor::within(self.text().as_bytes(), begin, self.escapes).value_at()?;
+        Ok(self.text().sub(change))
     }
 }
 
@@ -147,5 +140,20 @@ mod tests {
                 .unwrap();
             assert_eq!(known, walked);
         }
+    }
+
+    #[test]
+    fn of_two_state_changes_in_a_line_the_last_one_counts() {
+        let line =
+            r#"{"eventId":1,"stateChanged":{"a":[1,2],"tag":"X"}, "stateChanged" : {"tag":"Y","b":"}"},"time":null}"#;
+        let event = StateEvent::parse(line).unwrap();
+        let mut keys = Vec::new();
+        let visit = |key: &str, value: Range<usize>| {
+            keys.push(format!("{key}={}", &*event.text().sub(value)));
+            ControlFlow::Continue(())
+        };
+        event.state_changed(&mut { visit }).unwrap();
+        assert_eq!((event.tag(), keys.join(" ").as_str()), ("Y", r#"tag="Y" b="}""#));
+        assert_eq!(&*event.state_changed_text().unwrap(), r#"{"tag":"Y","b":"}"}"#);
     }
 }

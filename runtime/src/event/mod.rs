@@ -20,7 +20,7 @@ pub(crate) use json::{NotJson, Visit};
 pub(crate) use position::last_event;
 pub use position::{Kind, ParsePositionError, Position};
 pub use scan::EnvelopeError;
-pub(crate) use scan::{Envelope, MemberEnds, scan};
+pub(crate) use scan::{ChangePlaces, Envelope, scan};
 pub use text::Text;
 pub use time::Time;
 
@@ -40,7 +40,7 @@ pub struct StateEvent {
     hash: EventHash,
     /// Whether there may be a backslash in the json.
     escapes: bool,
-    member_ends: MemberEnds,
+    change: ChangePlaces,
 }
 
 impl StateEvent {
@@ -74,7 +74,7 @@ impl StateEvent {
     /// An event of another form than StateEvent; `tag` is where its tag stands in `json`.
     pub(crate) fn of_parts(position: Position, time: Option<Time>, tag: Range<usize>, json: Text) -> Self {
         let hash = EventHash::of(&json);
-        Self { position, time, tag, json, hash, escapes: true, member_ends: MemberEnds::default() }
+        Self { position, time, tag, json, hash, escapes: true, change: ChangePlaces::default() }
     }
 
     /// Builds the event of an envelope that was scanned in `json`.
@@ -82,8 +82,8 @@ impl StateEvent {
         let is_checkpoint = json.get(envelope.tag.clone()) == Some(CHECKPOINT_TAG);
         let kind = if is_checkpoint { Kind::Checkpoint } else { Kind::Event };
         let hash = EventHash::of(&json);
-        let Envelope { time, tag, escapes, member_ends, .. } = envelope;
-        Self { position: Position { id, kind }, time, tag, json, hash, escapes, member_ends }
+        let Envelope { time, tag, escapes, change, .. } = envelope;
+        Self { position: Position { id, kind }, time, tag, json, hash, escapes, change }
     }
 
     /// Where the event stands in its stream.

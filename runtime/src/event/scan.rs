@@ -45,24 +45,32 @@ pub(crate) struct Envelope {
     pub(crate) time: Option<Time>,
     /// Whether there is a backslash anywhere in the line.
     pub(crate) escapes: bool,
-    /// Where the values in `stateChanged` end; of a bare line nothing is known.
-    pub(crate) member_ends: MemberEnds,
+    /// Where `stateChanged` lies; of a bare line nothing is known.
+    pub(crate) change: ChangePlaces,
 }
 
-/// Where the values of an object's first members end in the line, so that who walks them later has not to look for it again: 0 where that is
-/// not known. Six are all members but the last of the events that there are many of.
+/// Where the object `stateChanged` begins in the line, and where the values of its first members end, so that who walks them later has not to
+/// look for it again: 0 where that is not known. Six are all members but the last of the events that there are many of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct MemberEnds([u32; 6]);
+pub(crate) struct ChangePlaces {
+    begin: usize,
+    ends: [u32; 6],
+}
 
-impl MemberEnds {
-    fn set(&mut self, member: usize, end: usize) {
-        if let Some(known) = self.0.get_mut(member) {
-            *known = u32::try_from(end).unwrap_or(0);
-        }
+impl ChangePlaces {
+    pub(super) fn begin(self) -> Option<usize> {
+        Some(self.begin).filter(|begin| *begin > 0)
     }
 
-    pub(super) fn get(self, member: usize) -> Option<usize> {
-        self.0.get(member).filter(|end| **end > 0).map(|end| *end as usize)
+    /// Where the value of the member with this number, from 0, ends.
+    pub(super) fn end(self, member: usize) -> Option<usize> {
+        self.ends.get(member).filter(|end| **end > 0).map(|end| *end as usize)
+    }
+
+    fn set_end(&mut self, member: usize, end: usize) {
+        if let Some(known) = self.ends.get_mut(member) {
+            *known = u32::try_from(end).unwrap_or(0);
+        }
     }
 }
 
@@ -70,7 +78,7 @@ impl MemberEnds {
 pub(crate) fn scan(line: &str) -> Result<Envelope, EnvelopeError> {
     let mut cursor = Cursor::new(line.as_bytes());
     let (mut id, mut wrapped_tag, mut bare_tag, mut time, mut wrapped) = (None, None, None, None, false);
-    let mut member_ends = MemberEnds::default();
+    let mut change = ChangePlaces::default();
     cursor.members(|cursor, key| {
         match key {
             b"eventId" => {
@@ -79,7 +87,7 @@ pub(crate) fn scan(line: &str) -> Result<Envelope, EnvelopeError> {
             }
             b"stateChanged" => {
                 wrapped = true;
-                (wrapped_tag, member_ends) = cursor.tag_of_object()?;
+                (wrapped_tag, change) = cursor.tag_of_object()?;
             }
             b"tag" if cursor.peek() == Some(b'"') => bare_tag = Some(cursor.string()?),
             b"time" if cursor.peek() == Some(b'"') => time = Some(cursor.string()?),
@@ -96,7 +104,7 @@ pub(crate) fn scan(line: &str) -> Result<Envelope, EnvelopeError> {
     // A bare StateChanged may have fields of these names that mean something else.
     let (id, time) = if wrapped { (id, time) } else { (None, None) };
     let time = time.map(|at| Time::parse(text(line, at)).ok_or(EnvelopeError::Time)).transpose()?;
-    Ok(Envelope { id, tag, time, escapes: cursor.escapes, member_ends })
+    Ok(Envelope { id, tag, time, escapes: cursor.escapes, change })
 }
 
 fn text(line: &str, at: Range<usize>) -> &str {
@@ -115,12 +123,12 @@ pub(super) struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self::knowing(bytes, memchr::memchr(b'\\', bytes).is_some())
+        Self::within(bytes, 0, memchr::memchr(b'\\', bytes).is_some())
     }
 
-    /// As [`new`](Self::new), of bytes that were scanned before: looking for a backslash once more costs as much as a short walk.
-    pub(super) fn knowing(bytes: &'a [u8], escapes: bool) -> Self {
-        Self { bytes, at: 0, quotes: Quotes::from(bytes, 0), escapes }
+    /// From `at` on in bytes that were scanned before: looking for a backslash once more costs as much as a short walk.
+    pub(super) fn within(bytes: &'a [u8], at: usize, escapes: bool) -> Self {
+        Self { bytes, at, quotes: Quotes::from(bytes, at), escapes }
     }
 
     /// Steps over any value and tells where it stands.
@@ -233,20 +241,21 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Steps over the object that begins here and finds its `tag`, and where its values end.
-    fn tag_of_object(&mut self) -> Result<(Option<Range<usize>>, MemberEnds), EnvelopeError> {
-        let (mut tag, mut ends, mut member) = (None, MemberEnds::default(), 0);
+    /// Steps over the object that begins here and finds its `tag`, and where it and its values lie.
+    fn tag_of_object(&mut self) -> Result<(Option<Range<usize>>, ChangePlaces), EnvelopeError> {
+        self.peek();
+        let (mut tag, mut places, mut member) = (None, ChangePlaces { begin: self.at, ends: [0; 6] }, 0);
         self.members(|cursor, key| {
             if key == b"tag" && cursor.peek() == Some(b'"') {
                 tag = Some(cursor.string()?);
             } else {
                 cursor.value()?;
             }
-            ends.set(member, cursor.at);
+            places.set_end(member, cursor.at);
             member += 1;
             Ok(())
         })?;
-        Ok((tag, ends))
+        Ok((tag, places))
     }
 
     /// Steps over any value.
@@ -300,7 +309,7 @@ impl<'a> Cursor<'a> {
     fn scalar(&mut self) -> Result<Range<usize>, EnvelopeError> {
         self.peek();
         let start = self.at;
-        while self.bytes.get(self.at).is_some_and(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(byte)) {
+        while matches!(self.bytes.get(self.at), Some(b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'+' | b'-' | b'.')) {
             self.at += 1;
         }
         if self.at == start { Err(self.fault()) } else { Ok(start..self.at) }
@@ -323,6 +332,9 @@ impl<'a> Cursor<'a> {
 
     /// Whether an odd number of backslashes stands before the quote, in the string that begins at `start`.
     fn is_escaped(&self, start: usize, quote: usize) -> bool {
+        if !self.escapes {
+            return false;
+        }
         let before = self.bytes.get(start..quote).unwrap_or_default();
         before.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
     }
