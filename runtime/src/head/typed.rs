@@ -218,13 +218,15 @@ impl<T> Field<T> {
 impl<T: Default> Field<T> {
     /// Changes the value, or a fresh one if there is none.
     pub(super) fn edit<R>(&mut self, edit: impl FnOnce(&mut T) -> R) -> R {
-        let mut value = match std::mem::take(self) {
-            Self::Is(value) => value,
-            Self::Absent | Self::Null => T::default(),
-        };
-        let edited = edit(&mut value);
-        *self = Self::Is(value);
-        edited
+        match self {
+            Self::Is(value) => edit(value),
+            Self::Absent | Self::Null => {
+                let mut value = T::default();
+                let edited = edit(&mut value);
+                *self = Self::Is(value);
+                edited
+            }
+        }
     }
 }
 
@@ -294,7 +296,9 @@ macro_rules! record {
 
         impl $crate::head::typed::Typed for $name {
             fn read(text: &$crate::event::Text) -> Result<Self, $crate::head::typed::TypeError> {
-                $crate::head::typed::read_record(text, &[], |visit| text.members(visit))
+                let mut record = Self::default();
+                $crate::head::typed::read_record(&mut record, text, &[], |visit| text.members(visit))?;
+                Ok(record)
             }
 
             fn write(
@@ -332,8 +336,9 @@ macro_rules! tagged {
             ) -> Result<Self, $crate::head::typed::TypeError> {
                 match tag {
                     $(stringify!($variant) => {
-                        let record = $crate::head::typed::read_record(text, wanted, walk)?;
-                        Ok(Self::$variant(Box::new(record)))
+                        let mut record = Box::default();
+                        $crate::head::typed::read_record(&mut *record, text, wanted, walk)?;
+                        Ok(Self::$variant(record))
                     })*
                     _ => Ok(Self::Unknown(text.clone().into())),
                 }
@@ -379,22 +384,27 @@ pub(super) trait Record: Default {
     fn write_members(&self, out: &mut JsonWriter) -> Result<(), TypeError>;
 }
 
-/// Reads a record from its members, which stand in `text`: all of them, or the `wanted` ones if any are named.
+/// Reads a record's members, which stand in `text`: all of them, or the `wanted` ones if any are named. Into a record that is there: some are
+/// large, and moving them costs as much as reading them.
 pub(super) fn read_record<R: Record>(
+    record: &mut R,
     text: &Text,
     wanted: &[&str],
     walk: impl FnOnce(Visit<'_>) -> Result<(), NotJson>,
-) -> Result<R, TypeError> {
-    let (mut record, mut outcome) = (R::default(), Ok(()));
+) -> Result<(), TypeError> {
+    let (mut outcome, mut left) = (Ok(()), wanted.len());
     let walked = walk(&mut |key, value| {
         if !wanted.is_empty() && !wanted.contains(&key) {
             return ControlFlow::Continue(());
         }
         outcome = record.set(key, text.sub(value));
-        if outcome.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        // Behind the last wanted member lie, for some, kilobytes that nobody has touched yet.
+        left = left.saturating_sub(1);
+        let is_done = !wanted.is_empty() && left == 0;
+        if outcome.is_err() || is_done { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     walked.map_err(TypeError::not_json(text))?;
-    outcome.map(|()| record)
+    outcome
 }
 
 /// The first member of an object that has one of these names.

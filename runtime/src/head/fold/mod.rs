@@ -132,20 +132,19 @@ impl HeadFold {
     /// [`FoldError`]; the state is then as before the event, or partly changed, and means nothing any more.
     pub fn apply(&mut self, event: &StateEvent) -> Result<(), FoldError> {
         self.let_pages_go(event.text().len());
-        if has_no_effect(event.tag()) {
+        let tag = event.tag();
+        if has_no_effect(tag) {
             return Ok(());
         }
-        let changed =
-            StateChanged::with_wanted(event, wanted(event.tag())).map_err(FoldFault::from).and_then(|change| {
-                match change {
-                    StateChanged::Unknown(_) => {
-                        self.unknown(event.tag());
-                        Ok(())
-                    }
-                    change => self.change(change),
-                }
-            });
-        changed.map_err(|source| FoldError { position: event.position(), tag: event.tag().to_owned(), source })
+        let changed = match StateChanged::with_wanted(event, wanted(tag)) {
+            Ok(StateChanged::Unknown(_)) => {
+                self.unknown(tag);
+                Ok(())
+            }
+            Ok(change) => self.change(change),
+            Err(error) => Err(error.into()),
+        };
+        changed.map_err(|source| FoldError { position: event.position(), tag: tag.to_owned(), source })
     }
 
     /// Tags that were met and are not known here; events of them had no effect.
