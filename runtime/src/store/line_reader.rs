@@ -167,7 +167,7 @@ mod tests {
     use std::io::Write;
 
     use super::*;
-    use crate::store::chunks::CHUNK;
+    use crate::store::chunks::{AHEAD, CHUNK};
 
     fn reader(content: &[u8], max_line: usize) -> (tempfile::NamedTempFile, LineReader) {
         let mut file = tempfile::NamedTempFile::new().unwrap();
@@ -233,7 +233,8 @@ mod tests {
     #[test]
     fn a_long_file_is_read_ahead_and_then_followed() {
         let line = |number: usize| format!("{number:09}\n");
-        let count = 5 * CHUNK / 10;
+        // More than the thread may have in hand.
+        let count = (AHEAD + 4) * CHUNK / 10;
         let (mut file, mut reader) = reader((0..count).map(line).collect::<String>().as_bytes(), 100);
         let mut numbers = std::iter::from_fn(|| next(&mut reader)).map(|(_, byte, text)| (byte, text.unwrap()));
         assert!((0..count).all(|number| numbers.next() == Some((10 * number as u64, format!("{number:09}")))));
